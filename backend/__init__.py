@@ -1,0 +1,1 @@
+"""labelvino: instance-segmentation pre-annotations for Label Studio on OpenVINO."""

@@ -1,0 +1,1 @@
+"""Speaks Label Studio: its label configs, regions, brush format, API and image addresses."""

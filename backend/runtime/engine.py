@@ -1,0 +1,264 @@
+"""Compile an IR on a device and run it: image in, detections out."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from backend.runtime.contract import ModelContract, ir_digest, read_contract
+from backend.runtime.detections import Detections
+from backend.runtime.errors import ContractError, DeviceError, InferenceError
+from backend.runtime.image import DecodedImage
+from backend.runtime.masks import paste_mask
+from backend.runtime.resize import ResizeGeometry, resize_image
+
+Precision = Literal["auto", "f32", "f16", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+_OV_PRECISION = {"f32": ov.Type.f32, "f16": ov.Type.f16, "bf16": ov.Type.bf16}
+_CAPABILITY = {"f32": "FP32", "f16": "FP16", "bf16": "BF16"}
+_PRECISION_NAME = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+_VIRTUAL = ("AUTO", "MULTI", "HETERO", "BATCH")
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class RawOutputs:
+    """What the graph gave for one image, in pixels of the model input.
+
+    `boxes` f32 [N, 5] (x1, y1, x2, y2, score); `labels` i64 [N]; `masks` f32 [N, h, w] or None.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    masks: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """A device that OpenVINO sees; a device that does not answer has `problem`."""
+
+    name: str
+    full_name: str
+    precisions: tuple[str, ...]
+    default_precision: str
+    problem: str = ""
+
+
+class Engine:
+    """A model compiled on a device, with a pool of infer requests; any thread may call it."""
+
+    def __init__(
+        self,
+        model_path: Path | str,
+        *,
+        device: str = "AUTO",
+        precision: Precision = "auto",
+        throughput: bool = False,
+        cache_dir: Path | None = None,
+    ) -> None:
+        """Load and compile. Raises ContractError or DeviceError.
+
+        `throughput`: many images at once rather than the shortest time for one.
+        """
+        self.model_path = Path(model_path)
+        core = ov.Core()
+        if cache_dir is not None:
+            core.set_property({"CACHE_DIR": str(cache_dir)})
+        model = _read(core, self.model_path)
+        self.contract: ModelContract = read_contract(model, self.model_path)
+        self.device = device
+        self.digest = ir_digest(self.model_path)
+        self._has_masks = self.contract.mask_frame is not None
+        _check_device(core, device, precision)
+        config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
+        if precision != "auto":
+            config["INFERENCE_PRECISION_HINT"] = _OV_PRECISION[precision]
+        try:
+            self._compiled = core.compile_model(model, device, config)
+        except RuntimeError as error:
+            raise DeviceError(
+                f"the model cannot be compiled for device '{device}': {_last_line(error)} "
+                "('labelvino devices' lists what is there)."
+            ) from error
+        if precision != "auto" and self.precision not in (precision, UNKNOWN):
+            raise DeviceError(
+                f"device '{device}' was asked for {precision} but computes in {self.precision}: "
+                "use --precision auto, or another device."
+            )
+        self.requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+        self._pool: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
+        for _ in range(self.requests):
+            self._pool.put(self._compiled.create_infer_request())
+
+    @property
+    def execution_devices(self) -> tuple[str, ...]:
+        """The devices that really compute (AUTO may change them after a while)."""
+        try:
+            return tuple(self._compiled.get_property("EXECUTION_DEVICES"))
+        except RuntimeError:
+            return (UNKNOWN,)
+
+    @property
+    def precision(self) -> str:
+        """The precision that the device really computes in, or 'unknown'."""
+        try:
+            return _name(self._compiled.get_property("INFERENCE_PRECISION_HINT"))
+        except RuntimeError:
+            pass  # AUTO, MULTI and HETERO answer for their devices instead
+        try:
+            answers = self._compiled.get_property("DEVICE_PROPERTIES")
+            found = {_name(a["INFERENCE_PRECISION_HINT"]) for a in answers.values()}
+        except (RuntimeError, KeyError, AttributeError, TypeError):
+            return UNKNOWN
+        return found.pop() if len(found) == 1 else UNKNOWN
+
+    def infer(self, image: DecodedImage) -> tuple[RawOutputs, ResizeGeometry]:
+        """Run the model on one image; waits for a free request. Raises InferenceError."""
+        tensor, geometry = resize_image(image, self.contract.resize)
+        with self._request() as request:
+            try:
+                request.infer({"image": tensor})
+            except RuntimeError as error:
+                raise InferenceError(
+                    f"the model failed on device '{self.device}' for an input of "
+                    f"{geometry.input_width}x{geometry.input_height}: {_last_line(error)}."
+                ) from error
+            boxes = np.array(request.get_tensor("boxes").data, np.float32)
+            labels = np.array(request.get_tensor("labels").data, np.int64)
+            masks = None
+            if self._has_masks:
+                masks = np.array(request.get_tensor("masks").data, np.float32)
+        return RawOutputs(boxes, labels, masks), geometry
+
+    def detect(
+        self, image: DecodedImage, *, min_score: float = 0.0, max_detections: int = 300
+    ) -> Detections:
+        """All instances with a score of at least `min_score`, best first. Raises InferenceError."""
+        raw, geometry = self.infer(image)
+        return decode(raw, geometry, self.contract, min_score, max_detections)
+
+    @contextmanager
+    def _request(self) -> Iterator[ov.InferRequest]:
+        request = self._pool.get()
+        try:
+            yield request
+        finally:
+            self._pool.put(request)
+
+
+def decode(
+    raw: RawOutputs,
+    geometry: ResizeGeometry,
+    contract: ModelContract,
+    min_score: float = 0.0,
+    max_detections: int = 300,
+) -> Detections:
+    """Raw outputs -> detections in the image; masks are pasted for those that stay only.
+
+    Rows with a number that is not finite, without area, or with a label outside the contract's
+    list are dropped: no device may put them in front of an annotator.
+    """
+    boxes = geometry.boxes_to_image(raw.boxes[:, :4])
+    scores = raw.boxes[:, 4]
+    good = np.isfinite(raw.boxes).all(axis=1) & (scores >= min_score)
+    good &= (raw.labels >= 0) & (raw.labels < len(contract.labels))
+    good &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    kept = np.flatnonzero(good)
+    kept = kept[np.argsort(-scores[kept], kind="stable")][:max_detections]
+    masks = None
+    if raw.masks is not None and contract.mask_frame is not None:
+        masks = tuple(
+            paste_mask(raw.masks[i], boxes[i], geometry, contract.mask_frame) for i in kept
+        )
+    return Detections(
+        geometry.image_width,
+        geometry.image_height,
+        np.ascontiguousarray(boxes[kept]),
+        np.ascontiguousarray(scores[kept]),
+        np.ascontiguousarray(raw.labels[kept]),
+        masks,
+    )
+
+
+def list_devices() -> list[DeviceInfo]:
+    """What OpenVINO sees on this machine."""
+    core = ov.Core()
+    devices = []
+    for name in core.available_devices:
+        try:
+            devices.append(
+                DeviceInfo(
+                    name,
+                    str(core.get_property(name, "FULL_DEVICE_NAME")).strip(),
+                    _precisions(core, name),
+                    _name(core.get_property(name, "INFERENCE_PRECISION_HINT")),
+                )
+            )
+        except RuntimeError as error:
+            devices.append(DeviceInfo(name, UNKNOWN, (), UNKNOWN, _last_line(error)))
+    return devices
+
+
+def _read(core: ov.Core, path: Path) -> ov.Model:
+    if not path.is_file():
+        raise ContractError(f"there is no model file {path}.")
+    if path.suffix != ".xml":
+        raise ContractError(
+            f"{path} is not an OpenVINO IR (.xml): convert it first with "
+            f"'labelvino-model convert {path} -o model.xml'."
+        )
+    if not path.with_suffix(".bin").is_file():
+        raise ContractError(f"{path} has no weights beside it: {path.with_suffix('.bin').name}.")
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        raise ContractError(
+            f"{path} cannot be read as an OpenVINO IR: {_last_line(error)}."
+        ) from error
+
+
+def _check_device(core: ov.Core, device: str, precision: Precision) -> None:
+    base, _, rest = device.partition(":")
+    seen = core.available_devices
+    asked = [d for d in (rest.split(",") if base in _VIRTUAL else [device]) if d]
+    for name in asked:
+        if name.lstrip("-") not in seen and name.partition(".")[0] not in seen:
+            raise DeviceError(
+                f"there is no device '{name}' here; OpenVINO sees {', '.join(seen) or 'none'} "
+                "('labelvino devices' says more)."
+            )
+    if precision == "auto":
+        return
+    for name in asked or seen:
+        if precision not in _precisions(core, name.lstrip("-")):
+            raise DeviceError(
+                f"device '{name}' does not compute in {precision}, only in "
+                f"{', '.join(_precisions(core, name.lstrip('-')))}: use one of these or auto."
+            )
+
+
+def _precisions(core: ov.Core, device: str) -> tuple[str, ...]:
+    able = set(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
+    return tuple(name for name, capability in _CAPABILITY.items() if capability in able)
+
+
+def _name(precision: object) -> str:
+    text = str(precision)  # a Type prints as <Type: 'bfloat16'>
+    for long, short in _PRECISION_NAME.items():
+        if text in (short, long) or f"'{long}'" in text:
+            return short
+    return UNKNOWN
+
+
+def _last_line(error: RuntimeError) -> str:
+    """OpenVINO's errors are a stack of source lines with the reason at the end."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "no reason given"

@@ -1,0 +1,50 @@
+"""Every error that labelvino raises on purpose.
+
+LabelvinoError          one clear sentence with the remedy; the command line prints it and exits 1
+|- ContractError        an IR does not say, or wrongly says, what it is
+|- ImageError           bytes that are no image, or one that is refused (size, format)
+|- DeviceError          a device or precision that is not there or cannot do the work
+|- InferenceError       the device failed on one image
+|- LabelConfigError     a labelling config that cannot be read
+|- FetchError           an image that could not be fetched
+|- SettingsError        a setting that makes no sense
+`- ConversionError      a source model that cannot be brought to the contract
+"""
+
+from __future__ import annotations
+
+
+class LabelvinoError(Exception):
+    """Base of all errors raised on purpose: one sentence for the user, with the remedy."""
+
+
+class ContractError(LabelvinoError):
+    """An IR does not say, or wrongly says, what it is."""
+
+
+class ImageError(LabelvinoError):
+    """Bytes that are no image, or an image that is refused."""
+
+
+class DeviceError(LabelvinoError):
+    """A device or a precision that is not there or cannot do the work."""
+
+
+class InferenceError(LabelvinoError):
+    """The device failed on one image."""
+
+
+class LabelConfigError(LabelvinoError):
+    """A labelling config that cannot be read."""
+
+
+class FetchError(LabelvinoError):
+    """An image that could not be fetched."""
+
+
+class SettingsError(LabelvinoError):
+    """A setting that makes no sense."""
+
+
+class ConversionError(LabelvinoError):
+    """A source model that cannot be brought to the contract."""
