@@ -1,1 +1,1 @@
-"""The labelvino converter: a trained model in, a verified OpenVINO IR that says all about itself out."""
+"""The labelvino converter: a trained model in, a verified OpenVINO IR out."""

@@ -1,0 +1,30 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Real models and photos, which stand beside the checkout and are not part of the project."""
+    if not (SHARED / "models").is_dir():
+        pytest.skip("the folder 'shared' with real models and photos is not beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def photos_dir(shared_dir: Path) -> Path:
+    """47 COCO photos."""
+    return shared_dir / "images" / "coco_val_ccby" / "images"
+
+
+@pytest.fixture(scope="session")
+def instances_json(shared_dir: Path) -> Path:
+    """Their ground truth, in COCO's format."""
+    return shared_dir / "images" / "coco_val_ccby" / "instances.json"
