@@ -84,8 +84,7 @@ def decode_brush(rle: list[int], width: int, height: int) -> npt.NDArray[np.bool
             for i in range(position, position + count):
                 out[i] = read(word) & 0xFF
         position += count
-    mask: npt.NDArray[np.bool_] = out.reshape(height, width, _CHANNELS).any(axis=2)
-    return mask
+    return np.asarray(out.reshape(height, width, _CHANNELS).any(axis=2), np.bool_)
 
 
 def _runs(mask: MaskCrop, width: int, height: int) -> tuple[I64, I64]:

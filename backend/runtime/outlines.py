@@ -56,7 +56,7 @@ def trace(mask: MaskCrop) -> list[Part]:
     outers: dict[int, F64] = {}
     holes: dict[int, list[F64]] = {}
     for index, (contour, links) in enumerate(zip(found, hierarchy[0], strict=True)):
-        ring = _pixel_edges(contour.reshape(-1, 2))
+        ring = _pixel_edges(np.asarray(contour, np.int32).reshape(-1, 2))
         parent = int(links[3])
         if parent < 0:
             outers[index] = ring
@@ -93,7 +93,7 @@ def _pixel_edges(pixels: npt.NDArray[np.int32]) -> F64:
     """Border pixels [n, 2] in walking order -> corners of the pixel edges passed, [m, 2]."""
     if len(pixels) == 1:
         corners = pixels[0] + np.array([_CORNERS[side] for side in (4, 2, 0, 6)])
-        return corners.astype(np.float64)
+        return np.asarray(corners, np.float64)
     step = np.roll(pixels, -1, axis=0) - pixels
     goes = _DIRECTION[step[:, 1] + 1, step[:, 0] + 1]
     sides = _SIDES[np.roll(goes, 1), goes]
@@ -102,4 +102,4 @@ def _pixel_edges(pixels: npt.NDArray[np.int32]) -> F64:
     after = np.roll(corners, -1, axis=0) - corners
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
     back = (before * after).sum(axis=1) < 0
-    return corners[turns | back].astype(np.float64)
+    return np.asarray(corners[turns | back], np.float64)

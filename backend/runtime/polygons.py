@@ -81,7 +81,7 @@ def _outline(part: Part, detail: PolygonDetail) -> F64:
         if isinstance(item, _Chain):
             if points >= detail.max_points or item.is_edge:
                 continue
-            children = item.split()
+            children: tuple[_Chain, ...] = item.split()
             points += 1
             missing -= item.missing
             added -= item.added
