@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
@@ -39,7 +39,7 @@ class Region(TypedDict):
 class RegionOptions:
     """How regions are written."""
 
-    polygon: PolygonDetail = PolygonDetail()
+    polygon: PolygonDetail = field(default_factory=PolygonDetail)
     max_brush_regions: int = 40  # more of them make the browser slow
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ class Engine:
         model = _read(core, self.model_path)
         self.contract: ModelContract = read_contract(model, self.model_path)
         self.device = device
-        self.digest = ir_digest(self.model_path)
+        self.model_digest = _model_digest(self.model_path, self.contract)
         self._has_masks = self.contract.mask_frame is not None
         _check_device(core, device, precision)
         config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
@@ -205,6 +206,12 @@ def list_devices() -> list[DeviceInfo]:
         except RuntimeError as error:
             devices.append(DeviceInfo(name, UNKNOWN, (), UNKNOWN, _last_line(error)))
     return devices
+
+
+def _model_digest(path: Path, contract: ModelContract) -> str:
+    """SHA-256 (hex) of the weights, the graph, and the facts that change results."""
+    text = ir_digest(path) + contract.result_facts()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read(core: ov.Core, path: Path) -> ov.Model:

@@ -1,0 +1,119 @@
+"""A bounded pool of threads that parallel batches share fairly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+_SMOOTHING = 0.2  # weight of the newest job in the running mean of job times
+
+
+class NotReached(Exception):  # noqa: N818 - an outcome, not a fault
+    """A job that was not done, since it could not end before the batch's deadline."""
+
+
+class _Batch(Generic[T]):
+    """The jobs of one caller; what is not done stays NotReached."""
+
+    def __init__(self, jobs: Sequence[Callable[[], T]], deadline: float) -> None:
+        self.jobs = deque(enumerate(jobs))
+        self.deadline = deadline
+        self.outcomes: list[T | BaseException] = [NotReached() for _ in jobs]
+        self.open = len(jobs)
+        self.done = threading.Event()
+        if not jobs:
+            self.done.set()
+
+
+class FairPool:
+    """Worker threads that take one job of each waiting batch in turn.
+
+    So a batch of 500 tasks does not hold up the one task that an annotator has just opened.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._ready = threading.Condition()
+        self._batches: deque[_Batch[object]] = deque()
+        self._closed = False
+        self._mean_job_s = 0.0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"labelvino-{i}", daemon=True)
+            for i in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def run(
+        self, jobs: Sequence[Callable[[], T]], deadline: float = float("inf")
+    ) -> list[T | BaseException]:
+        """Run all jobs; returns at `deadline` (time.monotonic, seconds) at the latest.
+
+        Outcomes stand in the jobs' order: its result, the exception it raised, or NotReached.
+        No job starts that, by the running mean, would end after the deadline.
+        """
+        batch: _Batch[T] = _Batch(jobs, deadline)
+        with self._ready:
+            if self._closed:
+                raise RuntimeError("the pool is closed")
+            if jobs:
+                self._batches.append(batch)  # type: ignore[arg-type]
+                self._ready.notify_all()
+        timeout = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+        try:
+            batch.done.wait(timeout)
+        finally:
+            with self._ready:
+                batch.jobs.clear()
+        return list(batch.outcomes)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Let running jobs end, start no more."""
+        with self._ready:
+            self._closed = True
+            self._batches.clear()
+            self._ready.notify_all()
+        end = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            batch, index, job = taken
+            start = time.monotonic()
+            try:
+                outcome: object = job()
+            except Exception as error:  # noqa: BLE001 - handed to the caller
+                outcome = error
+            with self._ready:
+                seconds = time.monotonic() - start
+                mean = self._mean_job_s
+                self._mean_job_s = mean + _SMOOTHING * (seconds - mean) if mean else seconds
+                batch.outcomes[index] = outcome
+                self._finish(batch)
+
+    def _take(self) -> tuple[_Batch[object], int, Callable[[], object]] | None:
+        with self._ready:
+            while True:
+                while self._batches:
+                    batch = self._batches.popleft()
+                    if not batch.jobs:
+                        continue
+                    index, job = batch.jobs.popleft()
+                    if batch.jobs:
+                        self._batches.append(batch)
+                    if time.monotonic() + self._mean_job_s <= batch.deadline:
+                        return batch, index, job
+                    self._finish(batch)
+                if self._closed:
+                    return None
+                self._ready.wait()
+
+    @staticmethod
+    def _finish(batch: _Batch[object]) -> None:
+        batch.open -= 1
+        if batch.open == 0:
+            batch.done.set()

@@ -1,0 +1,194 @@
+"""All settings, and the only reader of environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from backend.labelstudio.region_plan import ControlChoice
+from backend.labelstudio.regions import ScoreStrategy
+from backend.runtime.engine import Precision
+from backend.runtime.errors import SettingsError
+
+
+def _split(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip())
+        if isinstance(value, str)
+        else value
+    )
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _env(default: Any, text: str, *names: str, **limits: Any) -> Any:
+    """A setting with its environment variables, our own name first."""
+    return Field(default, description=text, validation_alias=AliasChoices(*names), **limits)
+
+
+class Settings(BaseSettings):
+    """Read from the environment; the command line overrides single ones.
+
+    docs/configuration.md lists them all (a test compares). Names of Label Studio's own ML backend
+    examples are understood too.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="ignore", populate_by_name=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    model: Path | None = _env(None, "The IR (.xml) to serve.", "LABELVINO_MODEL")
+    device: str = _env(
+        "AUTO", "OpenVINO device: AUTO, CPU, GPU, NPU, ...", "LABELVINO_DEVICE", "DEVICE"
+    )
+    precision: Precision = _env(
+        "auto",
+        "Inference precision: auto (the device's choice), f32, f16, bf16.",
+        "LABELVINO_PRECISION",
+    )
+    model_cache: Path | None = _env(
+        None,
+        "Folder for compiled models, which makes the next start faster.",
+        "LABELVINO_MODEL_CACHE",
+    )
+    host: str = _env("127.0.0.1", "Address to listen on.", "LABELVINO_HOST", "HOST")
+    port: int = _env(9090, "Port to listen on.", "LABELVINO_PORT", "PORT", ge=0, le=65535)
+    workers: int = _env(
+        4,
+        "Tasks worked on at once (fetching, decoding and inference overlap).",
+        "LABELVINO_WORKERS",
+        "THREADS",
+        ge=1,
+        le=64,
+    )
+    log_level: str = _env(
+        "INFO", "DEBUG, INFO, WARNING or ERROR.", "LABELVINO_LOG_LEVEL", "LOG_LEVEL"
+    )
+
+    label_studio_url: str | None = _env(
+        None,
+        "Address of Label Studio, for images that it keeps.",
+        "LABEL_STUDIO_URL",
+        "LABEL_STUDIO_HOST",
+    )
+    label_studio_api_key: SecretStr | None = _env(
+        None,
+        "Token for it: a Personal Access Token or a legacy token.",
+        "LABEL_STUDIO_API_KEY",
+        "LABEL_STUDIO_ACCESS_TOKEN",
+    )
+    basic_auth_user: str | None = _env(
+        None, "User name that callers must give (with the password).", "BASIC_AUTH_USER"
+    )
+    basic_auth_pass: SecretStr | None = _env(
+        None, "Password that callers must give.", "BASIC_AUTH_PASS"
+    )
+    webhook_secret: SecretStr | None = _env(
+        None,
+        "Lets /webhook pass without basic auth: header X-Labelvino-Secret, or ?secret= in the URL.",
+        "LABELVINO_WEBHOOK_SECRET",
+    )
+
+    score_threshold: Share | None = _env(
+        None,
+        "Regions need this score; without it the model's own threshold counts.",
+        "LABELVINO_SCORE_THRESHOLD",
+        "MODEL_SCORE_THRESHOLD",
+    )
+    score_strategy: ScoreStrategy = _env(
+        "mean",
+        "Score of a prediction: mean or min of its regions, or margin.",
+        "LABELVINO_SCORE_STRATEGY",
+    )
+    controls: ControlChoice = _env(
+        "auto",
+        "Which controls get regions: auto, all, polygon, brush, rectangle.",
+        "LABELVINO_CONTROLS",
+    )
+    polygon_detail: Annotated[float, Field(ge=0.5, le=1.0)] = _env(
+        0.97, "Overlap (IoU) that each outline keeps with its mask.", "LABELVINO_POLYGON_DETAIL"
+    )
+    polygon_max_points: int = _env(
+        80, "Points that an outline may have.", "LABELVINO_POLYGON_MAX_POINTS", ge=4, le=10_000
+    )
+    polygon_min_area_px: float = _env(
+        16.0,
+        "Smaller parts and holes of an instance are left out (square pixels).",
+        "LABELVINO_POLYGON_MIN_AREA",
+        ge=0,
+    )
+    max_brush_regions: int = _env(
+        40, "Brush regions written for one image.", "LABELVINO_MAX_BRUSH_REGIONS", ge=0
+    )
+    max_detections: int = _env(
+        300, "Instances looked at in one image.", "LABELVINO_MAX_DETECTIONS", ge=1
+    )
+
+    predict_budget_s: float = _env(
+        80.0,
+        "Seconds that a /predict may take; Label Studio gives up after 100.",
+        "LABELVINO_PREDICT_BUDGET",
+        gt=0,
+    )
+    max_request_bytes: int = _env(
+        256 * 1024 * 1024, "Largest request body.", "LABELVINO_MAX_REQUEST_BYTES", ge=1
+    )
+    max_image_bytes: int = _env(
+        50 * 1024 * 1024, "Largest image file.", "LABELVINO_MAX_IMAGE_BYTES", ge=1
+    )
+    max_image_pixels: int = _env(
+        100_000_000, "Largest image, width times height.", "LABELVINO_MAX_IMAGE_PIXELS", ge=1
+    )
+    fetch_timeout_s: float = _env(
+        20.0, "Seconds that fetching one image may take.", "LABELVINO_FETCH_TIMEOUT", gt=0
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = _env(
+        (),
+        "Private hosts that images may come from: names, name:port, addresses or networks, with commas.",
+        "LABELVINO_ALLOWED_HOSTS",
+    )
+    local_files_root: Path | None = _env(
+        None,
+        "Folder below which local files may be read.",
+        "LABELVINO_LOCAL_FILES_ROOT",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
+    )
+    ca_bundle: Path | None = _env(
+        None,
+        "PEM file of certificate authorities to trust.",
+        "LABELVINO_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+    )
+    proxy: str | None = _env(None, "HTTP proxy for public addresses.", "LABELVINO_PROXY")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, with overrides (by field name; None does not override).
+
+    Raises SettingsError, which names the variable and never shows a value.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = str(first["loc"][0]) if first["loc"] else "settings"
+        raise SettingsError(f"setting {where}: {first['msg']}.") from error
+    if (settings.basic_auth_user is None) != (settings.basic_auth_pass is None):
+        raise SettingsError("basic auth needs both BASIC_AUTH_USER and BASIC_AUTH_PASS.")
+    return settings
+
+
+def environment_names() -> dict[str, tuple[str, ...]]:
+    """The environment variables of each setting, by field name."""
+    names = {}
+    for name, info in Settings.model_fields.items():
+        alias = info.validation_alias
+        assert isinstance(alias, AliasChoices)  # noqa: S101 - _env makes nothing else
+        names[name] = tuple(str(choice) for choice in alias.choices)
+    return names
