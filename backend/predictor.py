@@ -234,10 +234,15 @@ class Predictor:
             if any(control.to_name == image.name for control in config.controls)
         }
         notes = dict.fromkeys(note for plan in plans.values() for note in plan.notes)
-        version = self.model_version(plans, thresholds)
+        version = self._version(plans, thresholds)
         return ConfigPlan(config, plans, version, tuple(notes))
 
-    def model_version(self, plans: Mapping[str, RegionPlan], thresholds: Thresholds) -> str:
+    @property
+    def default_version(self) -> str:
+        """The model version where the config sets no thresholds of its own."""
+        return self._version({}, self._thresholds())
+
+    def _version(self, plans: Mapping[str, RegionPlan], thresholds: Thresholds) -> str:
         """Name, digest of the weights and facts, digest of the thresholds in force."""
         digest = thresholds_digest(plans, thresholds.default)
         contract = self.engine.contract

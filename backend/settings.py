@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = _env(
         (),
-        "Private hosts that images may come from: names, name:port, addresses or networks, with commas.",
+        "Private hosts that images may come from: names, name:port, addresses, networks.",
         "LABELVINO_ALLOWED_HOSTS",
     )
     local_files_root: Path | None = _env(

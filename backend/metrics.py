@@ -1,0 +1,58 @@
+"""What `/metrics` tells Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from backend.predictor import TaskOutcome
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
+
+
+class Metrics:
+    """Counters of one server process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._tasks = Counter(
+            "labelvino_tasks", "Tasks by outcome.", ["outcome"], registry=self.registry
+        )
+        self._regions = Counter("labelvino_regions", "Regions sent.", registry=self.registry)
+        self._seconds = Histogram(
+            "labelvino_request_seconds",
+            "Time to answer, by path.",
+            ["path", "status"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._model = Gauge(
+            "labelvino_model_info",
+            "The model that is served.",
+            ["name", "digest", "device", "precision"],
+            registry=self.registry,
+        )
+        for outcome in ("predicted", "empty", "failed", "not_reached"):
+            self._tasks.labels(outcome)
+
+    def model(self, name: str, digest: str, device: str, precision: str) -> None:
+        """Say which model is served, where, and in which precision."""
+        self._model.clear()
+        self._model.labels(name, digest, device, precision).set(1)
+
+    def outcomes(self, outcomes: list[TaskOutcome]) -> None:
+        """Count what came of a request's tasks."""
+        for outcome in outcomes:
+            if outcome.prediction is None:
+                self._tasks.labels("failed" if outcome.reached else "not_reached").inc()
+            else:
+                regions = len(outcome.prediction.result)
+                self._tasks.labels("predicted" if regions else "empty").inc()
+                self._regions.inc(regions)
+
+    def request(self, path: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._seconds.labels(path, str(status)).observe(seconds)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,269 @@
+"""The ML backend protocol of Label Studio over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import anyio.to_thread
+import orjson
+from anyio import CapacityLimiter
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backend.metrics import Metrics
+from backend.predictor import Predictor, TaskOutcome
+from backend.runtime.errors import LabelConfigError, LabelvinoError
+from backend.settings import Settings
+
+log = logging.getLogger("labelvino")
+
+# Requests that wait for the prediction pool at once; more of them queue, within their budget.
+_WAITING_REQUESTS = 64
+Body = TypeVar("Body", bound=BaseModel)
+_OPEN_PATHS = frozenset({"/", "/health"})
+_PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics"})
+
+
+class Task(BaseModel):
+    """A task; its annotations and predictions are not read."""
+
+    id: int | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class PredictRequest(BaseModel):
+    """What Label Studio posts to /predict; `params` (login, password, context) is not read."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["tasks", "label_config"]})
+
+    tasks: list[Task]
+    label_config: str
+    project: str | int | None = None
+
+
+class SetupRequest(BaseModel):
+    """What Label Studio posts to /setup; `schema` is the label config."""
+
+    schema_: str | None = Field(None, alias="schema")
+    project: str | int | None = None
+
+
+class RequestError(Exception):
+    """A request that is answered with `status` and one sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def create_app(predictor: Predictor, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+    """The application; it holds no state of a project, since each request carries its config."""
+    app = FastAPI(title="labelvino", version=version("labelvino"), docs_url=None, redoc_url=None)
+    server = _Server(predictor, settings, metrics or Metrics())
+    app.middleware("http")(server.guard)
+    for path in ("/", "/health"):
+        app.get(path, operation_id=f"health{path.replace('/', '_')}")(server.health)
+    app.post("/setup", openapi_extra=_body(SetupRequest))(server.setup)
+    app.post("/predict", openapi_extra=_body(PredictRequest))(server.predict)
+    app.post("/webhook", status_code=201)(server.webhook)
+    app.get("/versions")(server.versions)
+    app.get("/metrics")(server.metrics)
+    return app
+
+
+class _Server:
+    """The handlers of one application."""
+
+    def __init__(self, predictor: Predictor, settings: Settings, metrics: Metrics) -> None:
+        self._predictor = predictor
+        self._settings = settings
+        self._metrics = metrics
+        self._limiter: CapacityLimiter | None = None
+        engine = predictor.engine
+        metrics.model(
+            engine.contract.name,
+            engine.model_digest[:12],
+            ",".join(engine.execution_devices),
+            engine.precision,
+        )
+
+    async def guard(
+        self, request: Request, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        """Authenticate, time and log each request; turn errors into one sentence."""
+        start = time.monotonic()
+        request.state.arrival = start
+        path = request.url.path if request.url.path in _PATHS else "other"
+        try:
+            self._authenticate(request)
+            response = await answer(request)
+        except RequestError as error:
+            response = _json({"error": str(error)}, error.status)
+            if error.status == 401:
+                response.headers["WWW-Authenticate"] = 'Basic realm="labelvino"'
+        except LabelvinoError as error:
+            response = _json({"error": str(error)}, 400)
+        except Exception:
+            log.exception("%s %s failed", request.method, path)
+            response = _json({"error": "internal error; the backend's log has the details."}, 500)
+        seconds = time.monotonic() - start
+        self._metrics.request(path, response.status_code, seconds)
+        level = logging.DEBUG if path in _OPEN_PATHS else logging.INFO
+        if response.status_code >= 400:
+            level = logging.WARNING
+        log.log(
+            level, "%s %s %d %.0f ms", request.method, path, response.status_code, seconds * 1000
+        )
+        return response
+
+    async def health(self) -> Response:
+        """Whether the backend is up; also answered while predictions run."""
+        return _json({"status": "UP", "model_class": "labelvino"})
+
+    async def setup(self, request: Request) -> Response:
+        """The model version that predictions for this label config will have.
+
+        A config that cannot be used is no error here, since Label Studio would refuse to connect
+        a project whose config is still to be written: the answer's `notes` say what is missing.
+        """
+        body = _parse(SetupRequest, await self._read(request))
+        engine = self._predictor.engine
+        answer: dict[str, Any] = {"labels": list(engine.contract.label_names), "notes": []}
+        try:
+            plan = self._predictor.plan(body.schema_ or "")
+            answer["model_version"] = plan.model_version
+            answer["notes"] = list(plan.notes)
+        except LabelConfigError as error:
+            log.warning("setup of project %s: %s", body.project, error)
+            answer["model_version"] = self._predictor.default_version
+            answer["notes"] = [str(error)]
+        return _json(answer)
+
+    async def predict(self, request: Request) -> Response:
+        """One result a task, in order; `{}` for a task that failed or was not reached in time."""
+        data = await self._read(request)
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(_WAITING_REQUESTS)
+        arrival: float = request.state.arrival
+        body = await anyio.to_thread.run_sync(self._predict, data, arrival, limiter=self._limiter)
+        return Response(body, media_type="application/json")
+
+    async def webhook(self, request: Request) -> Response:
+        """Events of Label Studio; none is acted on yet, and all are welcome."""
+        await self._read(request)
+        return _json({"status": "ignored"}, 201)
+
+    async def versions(self) -> Response:
+        """The model versions that this backend can give."""
+        return _json({"versions": [self._predictor.default_version]})
+
+    async def metrics(self) -> Response:
+        """Prometheus metrics."""
+        return Response(self._metrics.render(), media_type="text/plain; version=0.0.4")
+
+    def _predict(self, data: bytes, arrival: float) -> bytes:
+        request = _parse(PredictRequest, data)
+        deadline = arrival + self._settings.predict_budget_s
+        tasks = [{"id": task.id, "data": task.data} for task in request.tasks]
+        outcomes = self._predictor.predict_tasks(tasks, request.label_config, deadline)
+        self._metrics.outcomes(outcomes)
+        _log_not_reached(outcomes, self._settings.predict_budget_s)
+        plan = self._predictor.plan(request.label_config)
+        results = [o.prediction.to_json() if o.prediction else {} for o in outcomes]
+        return orjson.dumps({"results": results, "model_version": plan.model_version})
+
+    async def _read(self, request: Request) -> bytes:
+        limit = self._settings.max_request_bytes
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise RequestError(
+                    413,
+                    f"the request is larger than {limit} bytes: raise LABELVINO_MAX_REQUEST_BYTES.",
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _authenticate(self, request: Request) -> None:
+        settings = self._settings
+        if settings.basic_auth_pass is None or request.url.path in _OPEN_PATHS:
+            return
+        if request.url.path == "/webhook" and settings.webhook_secret is not None:
+            given = request.headers.get("X-Labelvino-Secret") or request.query_params.get("secret")
+            if given and _same(given, settings.webhook_secret.get_secret_value()):
+                return
+        user, password = _basic_auth(request.headers.get("Authorization", ""))
+        right = _same(user, settings.basic_auth_user or "")
+        right &= _same(password, settings.basic_auth_pass.get_secret_value())
+        if not right:
+            raise RequestError(
+                401, "user name and password are needed: http://USER:PASSWORD@host:port."
+            )
+
+
+def _parse(kind: type[Body], data: bytes) -> Body:
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise RequestError(422, f"{where}: {first['msg']}.") from error
+
+
+def _basic_auth(header: str) -> tuple[str, str]:
+    kind, _, encoded = header.partition(" ")
+    if kind.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return user, password
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _body(kind: type[BaseModel]) -> dict[str, Any]:
+    """The request body's schema for the OpenAPI page; bodies are parsed by hand, off the loop."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
+    definitions = schema.pop("$defs", {})
+    for name, definition in definitions.items():
+        schema = _inline(schema, f"#/components/schemas/{name}", definition)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _inline(schema: Any, reference: str, definition: dict[str, Any]) -> Any:
+    if isinstance(schema, dict):
+        if schema.get("$ref") == reference:
+            return definition
+        return {key: _inline(value, reference, definition) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_inline(value, reference, definition) for value in schema]
+    return schema
+
+
+def _log_not_reached(outcomes: list[TaskOutcome], budget_s: float) -> None:
+    late = [outcome.task_id for outcome in outcomes if not outcome.reached]
+    if late:
+        log.warning(
+            "%d of %d tasks were not reached within %g s and are left for the next time: %s",
+            len(late),
+            len(outcomes),
+            budget_s,
+            ", ".join(str(task) for task in late[:20]),
+        )
