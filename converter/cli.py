@@ -1,0 +1,177 @@
+"""`labelvino-model`: the command line, a thin shell over convert and inspect."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from backend.runtime.errors import LabelvinoError
+
+_FAMILIES = ("od-api", "model-api")  # written out, so that --help loads no OpenVINO
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="labelvino", prog_name="labelvino-model")
+def cli() -> None:
+    """Bring a trained model to the IR that labelvino serves."""
+
+
+def _numbers(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+    from converter.facts import parse_numbers
+
+    try:
+        return parse_numbers(text) if text else ()
+    except ValueError as error:
+        raise click.BadParameter(f"'{text}' are no numbers: write 123.7,116.3,103.5") from error
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The IR to write, NAME.xml; its weights become NAME.bin.",
+)
+@click.option("--labels", metavar="LIST", help="coco80, coco91 or a file with the label names.")
+@click.option("--family", type=click.Choice(_FAMILIES), help="Do not detect the family of outputs.")
+@click.option(
+    "--resize",
+    metavar="RULE",
+    help="How an image becomes the input: none, stretch:WxH, fit:WxH or shortest-edge:SHORT:LONG.",
+)
+@click.option(
+    "--color-order",
+    type=click.Choice(["rgb", "bgr"]),
+    help="The channel order that the model wants.",
+)
+@click.option(
+    "--mean-values",
+    metavar="NUMBERS",
+    callback=_numbers,
+    help="Subtracted from each channel, in the model's channel order.",
+)
+@click.option(
+    "--scale-values",
+    metavar="NUMBERS",
+    callback=_numbers,
+    help="Each channel is divided by them, after the mean.",
+)
+@click.option(
+    "--mask-frame",
+    type=click.Choice(["box", "image"]),
+    help="What a mask covers: its box, or the whole input.",
+)
+@click.option("--name", help="The model's name in predictions. Default: the output's name.")
+@click.option(
+    "--score-threshold",
+    type=click.FloatRange(0, 1),
+    help="The lowest score that is shown by default.",
+)
+@click.option(
+    "--compress-to-fp16/--no-compress-to-fp16",
+    default=True,
+    show_default=True,
+    help="Store the weights in half the size.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=600.0,
+    show_default=True,
+    help="Seconds that the trial of the converted model may take.",
+)
+@click.option("--force", is_flag=True, help="Replace the output where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary for programs to stdout.")
+def convert(source: Path, output: Path, **options: Any) -> None:
+    """Convert SOURCE: a TensorFlow frozen graph (.pb), a SavedModel folder, ONNX or an IR (.xml).
+
+    The outputs must be those of the TensorFlow Object Detection API (od-api) or of Open Model Zoo,
+    Model API and Geti (model-api). The new IR is tried once before it gets its name.
+    """
+    from backend.runtime.contract import ResizeRule
+    from converter.convert import convert as run
+    from converter.facts import Wishes
+    from converter.progress import PhaseProgress
+    from converter.report import conversion_summary
+
+    wishes = Wishes(
+        labels=options["labels"],
+        family=options["family"],
+        resize=ResizeRule.parse(options["resize"]) if options["resize"] else None,
+        color_order=options["color_order"],
+        mean_values=options["mean_values"],
+        scale_values=options["scale_values"],
+        mask_frame=options["mask_frame"],
+        name=options["name"],
+        score_threshold=options["score_threshold"],
+    )
+    with PhaseProgress() as progress:
+        done = run(
+            source,
+            output,
+            wishes,
+            compress_to_fp16=options["compress_to_fp16"],
+            force=options["force"],
+            timeout_s=options["timeout"],
+            phase=progress.start,
+        )
+    for note in done.notes:
+        click.echo(f"labelvino-model: {note}", err=True)
+    if options["as_json"]:
+        click.echo(json.dumps(conversion_summary(done), indent=2))
+    else:
+        megabytes = done.published.size_bytes / 1e6
+        click.echo(
+            f"labelvino-model: wrote {output} ({done.contract.family}, "
+            f"{len(done.contract.labels)} labels, {done.contract.precision}, {megabytes:.1f} MB)",
+            err=True,
+        )
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+def inspect(file: Path, as_json: bool) -> None:
+    """Show inputs, outputs and facts of FILE, any model that convert reads, and its family."""
+    from converter.report import inspection, inspection_text
+
+    found = inspection(file)
+    click.echo(json.dumps(found, indent=2) if as_json else inspection_text(found))
+
+
+def main() -> NoReturn:
+    """The program. Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(_exit_code(lambda: cli.main(prog_name="labelvino-model", standalone_mode=False)))
+
+
+def _exit_code(run: Callable[[], Any]) -> int:
+    try:
+        code = run()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("labelvino-model: interrupted", err=True)
+        return 130
+    except LabelvinoError as error:
+        click.echo(f"labelvino-model: {' '.join(str(error).split())}", err=True)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _terminated(_number: int, _frame: object) -> NoReturn:
+    """SIGTERM cleans up as Ctrl-C does."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Models with the outputs of Open Model Zoo, OpenVINO Model API and Geti, and our own earlier IRs.
+
+boxes [N,5] (x1, y1, x2, y2 in pixels of the model input, score), labels [N] (0-based), masks
+[N,h,w] within the box; detectors have no masks. Other outputs (Geti's feature_vector) fall away.
+Source: https://github.com/open-edge-platform/model_api, its MaskRCNN wrapper.
+"""
+
+from __future__ import annotations
+
+import openvino as ov
+import openvino.opset13 as ops
+from openvino.preprocess import ColorFormat, PrePostProcessor
+
+from backend.runtime.contract import Label, ResizeRule
+from backend.runtime.errors import ConversionError
+from converter import graph
+from converter.coco import COCO_LABELS
+from converter.contracts.family import Adapted, AdaptOptions, ColorOrder, Preprocessing
+from converter.contracts.size import check_resize, size_choices
+
+_RANK = {"boxes": 2, "labels": 1, "masks": 3}
+
+
+class ModelApi:
+    """Open Model Zoo and Model API: it takes a prepared image, so the preparation goes in."""
+
+    name = "model-api"
+
+    def recognise(self, model: ov.Model) -> tuple[bool, str]:
+        """By the output names and their shapes."""
+        names = graph.outputs_by_name(model)
+        missing = [name for name in ("boxes", "labels") if name not in names]
+        if missing:
+            return False, f"there is no output {', '.join(missing)}"
+        for name, rank in _RANK.items():
+            shape = names[name].get_partial_shape() if name in names else None
+            if shape is not None and (shape.rank.is_dynamic or len(shape) != rank):
+                return False, f"the output {name} has the shape {shape}, not {rank} dimensions"
+        boxes = names["boxes"].get_partial_shape()
+        if not boxes[1].compatible(ov.Dimension(5)):
+            return False, f"the output boxes has the shape {boxes}, not [N,5]"
+        found = [f"{n} {names[n].get_partial_shape()}" for n in _RANK if n in names]
+        return True, f"it has the outputs {', '.join(found)}"
+
+    def adapt(self, model: ov.Model, options: AdaptOptions) -> Adapted:
+        """See Family.adapt."""
+        fits, reason = self.recognise(model)
+        if not fits:
+            raise ConversionError(f"the model is not of the family {self.name}: {reason}.")
+        height, width = _sizes(model)
+        if options.resize is None:
+            raise ConversionError(
+                "how an image becomes the model's input is not written in the model: say it with "
+                f"{size_choices(height, width)}."
+            )
+        check_resize(options.resize, height, width)
+        model, assumed = _prepare_input(model, options.preprocessing)
+
+        found = {
+            name: graph.tensor_of(output)
+            for name, output in graph.outputs_by_name(model).items()
+            if name in _RANK
+        }
+        boxes = graph.as_f32(found["boxes"])
+        labels = graph.as_index(found["labels"])
+        masks = graph.as_f32(found["masks"]) if "masks" in found else None
+        numbers = _class_numbers(options)
+        if numbers is not None:
+            labels = graph.dense_labels(labels, numbers)
+        if boxes.get_partial_shape()[0].is_static or numbers is not None:
+            boxes, labels, masks = _without_padding(boxes, labels, masks)
+        frame = None if masks is None else options.mask_frame or "box"
+        adapted = graph.canonical(model, boxes, labels, masks)
+        return Adapted(adapted, options.labels, options.resize, frame, assumed)
+
+
+def _sizes(model: ov.Model) -> tuple[ov.Dimension, ov.Dimension]:
+    shape = graph.single_input(model).get_partial_shape()
+    first = 1 if _layout(model) == "NHWC" else 2
+    return shape[first], shape[first + 1]
+
+
+def _layout(model: ov.Model) -> str:
+    image = graph.single_input(model)
+    shape = image.get_partial_shape()
+    three = ov.Dimension(3)
+    if not shape.rank.is_dynamic and len(shape) == 4 and shape[0].compatible(ov.Dimension(1)):
+        if shape[1].is_static and shape[1] == three and shape[3] != three:
+            return "NCHW"
+        if shape[3].is_static and shape[3] == three and shape[1] != three:
+            return "NHWC"
+    raise ConversionError(
+        f"the input is {graph.describe_ports([image])}, but must be an image [1,3,H,W] or "
+        "[1,H,W,3]: export the model with such an input."
+    )
+
+
+def _prepare_input(model: ov.Model, given: Preprocessing) -> tuple[ov.Model, tuple[str, ...]]:
+    """Put type, layout, channel order, mean and scale into the graph, exactly.
+
+    The input becomes u8 [1,H,W,3] RGB.
+    """
+    layout = _layout(model)
+    image = model.input(0)
+    shape = image.get_partial_shape()
+    shape[0] = ov.Dimension(1)
+    if shape != image.get_partial_shape():
+        model.reshape({image: shape})
+    order: ColorOrder = given.color_order or "bgr"
+    _check_channels("--mean-values", given.mean_values)
+    _check_channels("--scale-values", given.scale_values)
+    if 0.0 in given.scale_values:
+        raise ConversionError("--scale-values must not be 0.")
+    processor = PrePostProcessor(model)
+    entry = processor.input(0)
+    entry.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
+        ColorFormat.RGB
+    )
+    entry.model().set_layout(ov.Layout(layout))
+    steps = entry.preprocess()
+    if order == "bgr":
+        steps.convert_color(ColorFormat.BGR)
+    steps.convert_element_type(ov.Type.f32)
+    if given.mean_values:
+        steps.mean(list(given.mean_values))
+    if given.scale_values:
+        steps.scale(list(given.scale_values))
+    if image.get_element_type() != ov.Type.f32:
+        steps.convert_element_type(image.get_element_type())
+    prepared = processor.build()
+    assumed = []
+    if given.color_order is None:
+        assumed.append("the model takes BGR, as Open Model Zoo's do: --color-order bgr")
+    if not given.mean_values and not given.scale_values:
+        assumed.append("the model takes 0..255 without mean and scale")
+    return prepared, tuple(assumed)
+
+
+def _check_channels(option: str, values: tuple[float, ...]) -> None:
+    if len(values) not in (0, 1, 3):
+        raise ConversionError(f"{option} needs one number or three, but got {len(values)}.")
+
+
+def _class_numbers(options: AdaptOptions) -> tuple[int, ...] | None:
+    """The model's class number of each label, or None where label i has the number i.
+
+    Raises ConversionError where the source names another number of classes than the list has.
+    """
+    labels, classes = options.labels, options.source_classes
+    if classes is None or classes == len(labels):
+        return None
+    if labels == COCO_LABELS and classes in (90, 91):
+        first = 91 - classes  # 91: the background stands at 0; 90: id 1 stands at 0
+        return tuple(_number(label, first) for label in labels)
+    raise ConversionError(
+        f"the list has {len(labels)} labels, but the model names {classes} classes: give a list "
+        f"of {classes}."
+    )
+
+
+def _number(label: Label, first: int) -> int:
+    return label.id - 1 + first
+
+
+def _without_padding(
+    boxes: ov.Output, labels: ov.Output, masks: ov.Output | None
+) -> tuple[ov.Output, ov.Output, ov.Output | None]:
+    """Cut rows that a fixed N fills up: those with score 0 or a label below 0."""
+    scored = ops.greater(graph.column(boxes, 4), ops.constant(0.0, "f32"))
+    labelled = ops.greater_equal(labels, ops.constant(0, graph.I64))
+    kept = graph.true_rows(ops.logical_and(scored, labelled).output(0))
+    return (
+        graph.rows(boxes, kept),
+        graph.rows(labels, kept),
+        None if masks is None else graph.rows(masks, kept),
+    )
+
+
+def resize_from_model_info(
+    model_info: dict[str, str], model: ov.Model
+) -> tuple[ResizeRule | None, str]:
+    """The rule that Model API's `resize_type` means for a fixed input, and why; None if unsaid.
+
+    Raises ConversionError for types that the contract does not have.
+    """
+    kind = model_info.get("resize_type")
+    height, width = _sizes(model)
+    if kind is None or height.is_dynamic or width.is_dynamic:
+        return None, ""
+    rules = {"standard": "stretch", "fit_to_window": "fit"}
+    if kind not in rules:
+        raise ConversionError(
+            f"the model's resize_type '{kind}' is not supported: if the model can do with another "
+            f"one, use {size_choices(height, width)}."
+        )
+    interpolation = model_info.get("interpolation_type", "LINEAR").lower()
+    if interpolation not in ("linear", "cubic", "nearest"):
+        raise ConversionError(f"the model's interpolation_type '{interpolation}' is not known.")
+    rule = ResizeRule(
+        "stretch" if rules[kind] == "stretch" else "fit",
+        width=width.get_length(),
+        height=height.get_length(),
+        interpolation=interpolation,  # type: ignore[arg-type]
+    )
+    return rule, f"the model says resize_type {kind}: --resize {rule}"

@@ -1,0 +1,37 @@
+"""Whether a resize rule gives inputs of the size that a graph takes."""
+
+from __future__ import annotations
+
+import openvino as ov
+
+from backend.runtime.contract import ResizeRule
+from backend.runtime.errors import ConversionError
+
+
+def check_resize(rule: ResizeRule, height: ov.Dimension, width: ov.Dimension) -> None:
+    """Raises ConversionError for a rule whose results do not fit the input's H and W."""
+    if rule.kind in ("stretch", "fit"):
+        fits = height.compatible(ov.Dimension(rule.height)) and width.compatible(
+            ov.Dimension(rule.width)
+        )
+    else:  # these give other sizes with each image
+        fits = height.is_dynamic and width.is_dynamic
+    if not fits:
+        raise ConversionError(
+            f"--resize {rule} does not fit the model's input, which is {width} wide and {height} "
+            f"high: use {size_choices(height, width)}."
+        )
+
+
+def size_choices(height: ov.Dimension, width: ov.Dimension) -> str:
+    """The `--resize` rules that fit, as a phrase for a message."""
+    if height.is_dynamic or width.is_dynamic:
+        return (
+            "--resize shortest-edge:SHORT:LONG (Detectron2, torchvision), stretch:WIDTHxHEIGHT, "
+            "fit:WIDTHxHEIGHT (padded right and below) or none (any size, or the model resizes)"
+        )
+    size = f"{width.get_length()}x{height.get_length()}"
+    return (
+        f"--resize stretch:{size} (aspect ratio changes) or fit:{size} (aspect ratio kept, padded "
+        "right and below)"
+    )

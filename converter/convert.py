@@ -1,0 +1,135 @@
+"""Source model -> a published IR that follows the contract."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backend.runtime.contract import ModelContract
+from backend.runtime.errors import ConversionError
+from converter.contracts import Adapted, detect, family_named
+from converter.facts import Wishes, gather_options, precision_of, score_threshold
+from converter.graph import describe_ports
+from converter.publish import Published, check_target, publish
+from converter.sources import SourceModel, load_source
+from converter.sources.source import reason_of
+
+DEFAULT_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion did; `notes`: sentences on what was assumed or taken from the source."""
+
+    published: Published
+    contract: ModelContract
+    reason: str
+    inputs: str
+    outputs: str
+    notes: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+
+
+def convert(
+    source_path: Path,
+    target: Path,
+    wishes: Wishes,
+    *,
+    compress_to_fp16: bool = True,
+    force: bool = False,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    phase: Callable[[str], None] = lambda _: None,
+) -> Conversion:
+    """Load, adapt, write, try, publish. `phase` hears each phase's name as it begins.
+
+    Raises ConversionError or ContractError; nothing is left behind then.
+    """
+    clock = _Clock(phase)
+    check_target(target, force=force)
+    clock.start("load")
+    source = load_source(source_path)
+    clock.start("adapt")
+    adapted, family, reason, notes = _adapt(source, wishes)
+    contract = _contract(source, wishes, adapted, family, target.stem)
+    published, contract = publish(
+        adapted.model,
+        contract,
+        target,
+        compress_to_fp16=compress_to_fp16,
+        timeout_s=timeout_s,
+        phase=clock.start,
+    )
+    return Conversion(
+        published=published,
+        contract=contract,
+        reason=reason,
+        inputs=describe_ports(adapted.model.inputs),
+        outputs=describe_ports(adapted.model.outputs),
+        notes=notes,
+        seconds=clock.stop(),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _adapt(source: SourceModel, wishes: Wishes) -> tuple[Adapted, str, str, tuple[str, ...]]:
+    """The adapted model, its family, why that family, and the notes."""
+    if wishes.family is None:
+        family, reason = detect(source.model)
+    else:
+        family, reason = family_named(wishes.family), "--family says so"
+    options, said = gather_options(source, family, wishes)
+    try:
+        adapted = family.adapt(source.model, options)
+    except RuntimeError as error:  # OpenVINO's own, from the surgery
+        raise ConversionError(
+            f"{source.path} cannot be brought to the contract as {family.name}: "
+            f"{reason_of(error)}: check --family, or export the model again."
+        ) from error
+    if adapted.mask_frame is None and wishes.mask_frame is not None:
+        raise ConversionError("the model has no masks: leave out --mask-frame.")
+    return adapted, family.name, reason, (*said, *adapted.assumed)
+
+
+def _contract(
+    source: SourceModel, wishes: Wishes, adapted: Adapted, family: str, stem: str
+) -> ModelContract:
+    return ModelContract(
+        name=wishes.name or stem,
+        labels=adapted.labels,
+        resize=adapted.resize,
+        mask_frame=adapted.mask_frame,
+        family=family,
+        source_format=source.format,
+        source_digest=source.digest,
+        framework_version=source.framework_version,
+        converter_version=importlib.metadata.version("labelvino"),
+        converted_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        precision=precision_of(adapted.model),
+        score_threshold=score_threshold(source, wishes),
+    )
+
+
+class _Clock:
+    """Seconds of each phase."""
+
+    def __init__(self, phase: Callable[[str], None]) -> None:
+        self._phase = phase
+        self._seconds: dict[str, float] = {}
+        self._name = ""
+        self._since = 0.0
+
+    def start(self, name: str) -> None:
+        self.stop()
+        self._name, self._since = name, time.perf_counter()
+        self._phase(name)
+
+    def stop(self) -> dict[str, float]:
+        if self._name:
+            self._seconds[self._name] = round(time.perf_counter() - self._since, 3)
+        return self._seconds

@@ -1,0 +1,152 @@
+"""Write an IR in a temporary place, try it, and only then give it its name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import openvino as ov
+
+from backend.runtime.contract import ModelContract, ir_digest, write_contract
+from backend.runtime.errors import ConversionError, LabelvinoError
+
+
+@dataclass(frozen=True)
+class Published:
+    """`ir_digest`: SHA-256 (hex) of what the IR computes; `infer_seconds`: one a tried size."""
+
+    path: Path
+    ir_digest: str
+    size_bytes: int
+    infer_seconds: tuple[float, ...]
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse early what could not be published in the end. Raises ConversionError."""
+    if target.suffix != ".xml":
+        raise ConversionError(f"the output {target} must end in .xml.")
+    if not target.parent.is_dir():
+        raise ConversionError(f"there is no folder {target.parent}: make it first.")
+    for path in (target, target.with_suffix(".bin")):
+        if path.is_dir():
+            raise ConversionError(f"{path} is a folder: choose another output.")
+        if path.exists() and not force:
+            raise ConversionError(f"{path} exists: choose another output, or replace it (--force).")
+
+
+def publish(
+    model: ov.Model,
+    contract: ModelContract,
+    target: Path,
+    *,
+    compress_to_fp16: bool,
+    timeout_s: float,
+    phase: Callable[[str], None],
+) -> tuple[Published, ModelContract]:
+    """Write `target` (.xml) and its .bin, both or neither; what stood there is replaced.
+
+    The facts come back with the precision that the weights have once they are written.
+    `phase` hears 'write' and 'verify'. Raises ConversionError; nothing is left behind then.
+    """
+    with _workplace(target) as folder:
+        xml = folder / target.name
+        phase("write")
+        if compress_to_fp16 and contract.precision == "f32":
+            contract = replace(contract, precision="f16")
+        write_contract(model, contract)
+        _save(model, xml, compress_to_fp16=compress_to_fp16)
+        phase("verify")
+        seconds = run_verification(xml, timeout_s)
+        digest = ir_digest(xml)
+        size = xml.stat().st_size + xml.with_suffix(".bin").stat().st_size
+        _move(xml, target, folder)
+    return Published(target, digest, size, tuple(seconds)), contract
+
+
+def run_verification(xml: Path, timeout_s: float) -> list[float]:
+    """`verify` in a child process. Raises ConversionError, also where the process dies."""
+    # -P: a folder named converter where the user happens to stand must not be taken for ours.
+    command = [sys.executable, "-P", "-m", "converter.verify", str(xml)]
+    try:
+        child = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConversionError(
+            f"the converted model did not finish two images within {timeout_s:.0f} s: give it more "
+            "time with --timeout."
+        ) from error
+    if child.returncode < 0:
+        raise ConversionError(
+            f"OpenVINO crashed ({_signal_name(-child.returncode)}) while it ran the converted "
+            "model, so that it was not written: report the model with your OpenVINO version."
+        )
+    try:
+        answer = json.loads(child.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ConversionError(f"the converted model could not be tried: {last}.") from None
+    if "error" in answer:
+        raise ConversionError(f"the converted model does not work: {answer['error']}")
+    seconds: list[float] = answer["seconds"]
+    return seconds
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextmanager
+def _workplace(target: Path) -> Iterator[Path]:
+    """A folder beside the target, on the same file system, that vanishes in the end."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}-", dir=target.parent))
+    except OSError as error:
+        raise ConversionError(
+            f"the folder {target.parent} cannot be written to: {error.strerror}."
+        ) from error
+    try:
+        yield folder
+    except OSError as error:
+        raise ConversionError(f"{target} cannot be written: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _save(model: ov.Model, xml: Path, *, compress_to_fp16: bool) -> None:
+    try:
+        ov.save_model(model, xml, compress_to_fp16=compress_to_fp16)
+    except LabelvinoError:
+        raise
+    except RuntimeError as error:
+        raise ConversionError(
+            f"the model cannot be written beside {xml.parent.parent / xml.name}: is the disk full?"
+        ) from error
+
+
+def _move(xml: Path, target: Path, folder: Path) -> None:
+    """Both files get their names, or the old pair stays."""
+    weights, old = target.with_suffix(".bin"), folder / "replaced.bin"
+    had_weights = weights.exists()
+    if had_weights:
+        weights.replace(old)
+    try:
+        xml.with_suffix(".bin").replace(weights)
+        xml.replace(target)
+    except BaseException:
+        if had_weights:
+            old.replace(weights)
+        else:
+            weights.unlink(missing_ok=True)
+        raise

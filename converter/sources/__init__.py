@@ -1,0 +1,6 @@
+"""Framework -> ov.Model: one module a framework, imported only when its files come."""
+
+from converter.sources.detection import load_source
+from converter.sources.source import SourceModel
+
+__all__ = ["SourceModel", "load_source"]

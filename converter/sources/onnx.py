@@ -1,0 +1,66 @@
+"""ONNX files, float or with QuantizeLinear/DequantizeLinear, read without the onnx package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend.runtime.errors import ConversionError
+from converter.sources import protobuf
+from converter.sources.source import SourceModel, digest_files, read_model
+
+# Field numbers of onnx/onnx.proto
+_PRODUCER_NAME, _PRODUCER_VERSION, _GRAPH, _METADATA = 2, 3, 7, 14
+_INITIALIZERS, _EXTERNAL_DATA = 5, 13
+_KEY, _VALUE = 1, 2
+_MODEL_INFO = "model_info "  # how Model API keys stand in an ONNX file's metadata
+
+
+def load_onnx(path: Path) -> SourceModel:
+    """One .onnx file, with the files of its weights where they stand beside it.
+
+    Raises ConversionError.
+    """
+    content = memoryview(path.read_bytes())
+    try:
+        if not any(True for _ in protobuf.messages(content, _GRAPH)):
+            raise ConversionError(f"{path} is not an ONNX model: it has no graph.")
+        producer = (
+            protobuf.text(content, _PRODUCER_NAME),
+            protobuf.text(content, _PRODUCER_VERSION),
+        )
+        metadata = {
+            protobuf.text(entry, _KEY): protobuf.text(entry, _VALUE)
+            for entry in protobuf.messages(content, _METADATA)
+        }
+        weights = _external_files(path, content)
+    except ValueError as error:
+        raise ConversionError(
+            f"{path} is not an ONNX model, or was cut off ({error}): copy or export it again."
+        ) from error
+    return SourceModel(
+        model=read_model(path, "an ONNX model"),
+        path=path,
+        format="onnx",
+        digest=digest_files([path, *weights]),
+        framework_version=" ".join(part for part in producer if part),
+        model_info={
+            key.removeprefix(_MODEL_INFO): value
+            for key, value in metadata.items()
+            if key.startswith(_MODEL_INFO)
+        },
+    )
+
+
+def _external_files(path: Path, content: memoryview) -> list[Path]:
+    names = {
+        protobuf.text(entry, _VALUE)
+        for entry in protobuf.messages(content, _GRAPH, _INITIALIZERS, _EXTERNAL_DATA)
+        if protobuf.text(entry, _KEY) == "location"
+    }
+    files = [path.parent / name for name in sorted(names)]
+    for file in files:
+        if not file.is_file():
+            raise ConversionError(
+                f"{path} keeps weights in {file.name}, which is not beside it: copy both."
+            )
+    return files

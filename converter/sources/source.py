@@ -1,0 +1,60 @@
+"""A model as its framework left it, and what its files say of themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import openvino as ov
+
+from backend.runtime.errors import ConversionError
+
+
+@dataclass(frozen=True, eq=False)
+class SourceModel:
+    """What a source module returns.
+
+    `digest`: SHA-256 (hex) of the files' bytes; `framework_version`: '' where the files do not
+    say; `model_info`: Model API's facts (labels, resize_type, ...), as text by key, if any.
+    """
+
+    model: ov.Model
+    path: Path
+    format: str
+    digest: str
+    framework_version: str = ""
+    model_info: dict[str, str] = field(default_factory=dict)
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """SHA-256 (hex) of all bytes of the files, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def read_model(path: Path, what: str) -> ov.Model:
+    """Load by OpenVINO's own reader, which needs no other framework.
+
+    Raises ConversionError: `path` is not a sound `what`, or has operations OpenVINO cannot do.
+    """
+    try:
+        return ov.Core().read_model(path)
+    except RuntimeError as error:
+        raise ConversionError(
+            f"{path} cannot be read as {what}: {reason_of(error)}; it may be damaged or use "
+            "operations that OpenVINO does not know: check the file, or export the model again."
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """The one line of an OpenVINO error that says what is wrong, without its source lines."""
+    skipped = ("Exception from", "Check '", "FrontEnd API failed", "While validating")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(skipped)] or lines
+    return telling[0].split(" Please check that")[0].rstrip(".:") if telling else "no reason given"
