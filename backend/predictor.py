@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from backend.fair_pool import FairPool, NotReached
 from backend.labelstudio.label_config import ImageTag, LabelConfig, parse_label_config
@@ -28,9 +29,10 @@ from backend.labelstudio.regions import (
     build_regions,
     prediction_score,
 )
+from backend.runtime.detections import Detections
 from backend.runtime.engine import Engine
 from backend.runtime.errors import FetchError, LabelvinoError
-from backend.runtime.image import ImageLimits, decode_image
+from backend.runtime.image import DecodedImage, ImageLimits, decode_image
 
 log = logging.getLogger("labelvino")
 
@@ -164,24 +166,46 @@ class Predictor:
         self, task: Mapping[str, Any], plan: ConfigPlan, deadline: float = float("inf")
     ) -> Prediction:
         """Predict one task in this thread. Raises LabelvinoError."""
+        task_id = _task_id(task)
+        found = []
+        for tag, url, item_index in _images(task, plan):
+            data = self._source.fetch(url, task_id=task_id, deadline=deadline)
+            image = decode_image(data, self.options.limits)
+            found.append((tag, item_index, self.detect(image, plan.plans[tag.name])))
+        return self.assemble(plan, found, task_id)
+
+    def detect(self, image: DecodedImage, plan: RegionPlan) -> Detections:
+        """All detections of an image that the plan or the score may use. Raises InferenceError."""
+        floor = plan.lowest_threshold
+        if self.options.score_strategy == "margin":
+            floor = min(floor, _MARGIN_FLOOR)
+        return self.engine.detect(
+            image, min_score=floor, max_detections=self.options.max_detections
+        )
+
+    def assemble(
+        self,
+        plan: ConfigPlan,
+        images: Sequence[tuple[ImageTag, int | None, Detections]],
+        task_id: int | None = None,
+    ) -> Prediction:
+        """The prediction of one task from what was found in its images.
+
+        `images`: image tag, place in a multi-image task (or None), detections.
+        """
         regions: list[Region] = []
         shown: list[float] = []
-        seen: list[np.ndarray[Any, np.dtype[np.float32]]] = []
-        for tag, url, item_index in _images(task, plan):
+        seen: list[npt.NDArray[np.float32]] = [np.zeros(0, np.float32)]
+        for tag, item_index, found in images:
             region_plan = plan.plans[tag.name]
-            data = self._source.fetch(url, task_id=_task_id(task), deadline=deadline)
-            found = self.engine.detect(
-                decode_image(data, self.options.limits),
-                min_score=self._floor(region_plan),
-                max_detections=self.options.max_detections,
-            )
             written = build_regions(found, region_plan, tag.name, self.options.regions, item_index)
             if written.capped:
+                limit = self.options.regions.max_brush_regions
                 log.warning(
                     "task %s: %d brush regions beyond the limit of %d are left out",
-                    _task_id(task),
+                    task_id,
                     written.capped,
-                    self.options.regions.max_brush_regions,
+                    limit,
                 )
             regions.extend(written.regions)
             shown.extend(written.instance_scores)
@@ -190,7 +214,7 @@ class Predictor:
         score = prediction_score(
             self.options.score_strategy,
             tuple(shown),
-            np.concatenate(seen) if seen else np.zeros(0, np.float32),
+            np.concatenate(seen),
             self._thresholds().default,
         )
         return Prediction(plan.model_version, score, tuple(regions))
@@ -254,11 +278,6 @@ class Predictor:
             command_line=self.options.command_line_threshold,
             settings=self.options.settings_threshold,
         )
-
-    def _floor(self, plan: RegionPlan) -> float:
-        if self.options.score_strategy == "margin":
-            return min(plan.lowest_threshold, _MARGIN_FLOOR)
-        return plan.lowest_threshold
 
 
 def _images(

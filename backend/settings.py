@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backend.labelstudio.region_plan import ControlChoice
@@ -166,6 +166,13 @@ class Settings(BaseSettings):
     )
     proxy: str | None = _env(None, "HTTP proxy for public addresses.", "LABELVINO_PROXY")
 
+    _overridden: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def from_command_line(self) -> frozenset[str]:
+        """Names of the settings that the command line gave."""
+        return self._overridden
+
 
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment, with overrides (by field name; None does not override).
@@ -175,6 +182,7 @@ def load_settings(**overrides: object) -> Settings:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         settings = Settings(**given)  # type: ignore[arg-type]
+        settings._overridden = frozenset(given)
     except ValidationError as error:
         first = error.errors()[0]
         where = str(first["loc"][0]) if first["loc"] else "settings"
@@ -182,6 +190,13 @@ def load_settings(**overrides: object) -> Settings:
     if (settings.basic_auth_user is None) != (settings.basic_auth_pass is None):
         raise SettingsError("basic auth needs both BASIC_AUTH_USER and BASIC_AUTH_PASS.")
     return settings
+
+
+def model_path(settings: Settings) -> Path:
+    """The model to load. Raises SettingsError where none is given."""
+    if settings.model is None:
+        raise SettingsError("no model is given: use --model MODEL.xml or LABELVINO_MODEL.")
+    return settings.model
 
 
 def environment_names() -> dict[str, tuple[str, ...]]:

@@ -189,6 +189,12 @@ def decode(
     )
 
 
+def load_contract(model_path: Path | str) -> ModelContract:
+    """The facts of an IR, without compiling it. Raises ContractError."""
+    path = Path(model_path)
+    return read_contract(_read(ov.Core(), path), path)
+
+
 def list_devices() -> list[DeviceInfo]:
     """What OpenVINO sees on this machine."""
     core = ov.Core()

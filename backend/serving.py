@@ -1,0 +1,186 @@
+"""Puts the parts together: settings -> engine, predictor, server."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from backend.fair_pool import FairPool
+from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.config_writer import write_label_config
+from backend.labelstudio.fetch_limits import FetchLimits
+from backend.labelstudio.images import ImageFetcher
+from backend.labelstudio.label_config import KINDS, ControlKind
+from backend.labelstudio.regions import RegionOptions
+from backend.photos import CocoIds, PhotoRun
+from backend.predictor import ImageSource, Predictor, PredictorOptions
+from backend.runtime.engine import Engine
+from backend.runtime.errors import FetchError, SettingsError
+from backend.runtime.image import ImageLimits
+from backend.runtime.overlay import label_colour
+from backend.runtime.polygons import PolygonDetail
+from backend.server import create_app
+from backend.settings import Settings, model_path
+
+log = logging.getLogger("labelvino")
+
+_GRACE_S = 10  # how long requests under way may take when the server is told to stop
+
+
+def serve(settings: Settings) -> None:
+    """Serve until stopped. Raises LabelvinoError before the first request, if at all."""
+    listener = _listen(settings.host, settings.port)
+    with listener:
+        engine = open_engine(settings)
+        pool = FairPool(settings.workers)
+        predictor = Predictor(engine, _image_source(settings), _options(settings), pool)
+        app = create_app(predictor, settings)
+        log.info(
+            "%s on %s in %s, version %s, http://%s:%d",
+            engine.contract.name,
+            ",".join(engine.execution_devices),
+            engine.precision,
+            predictor.default_version,
+            *listener.getsockname()[:2],
+        )
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
+        )
+        # uvicorn ends its loop on SIGTERM and raises the signal again; for us it is a normal end.
+        signal.signal(signal.SIGTERM, _leave)
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            pool.close()
+
+
+def open_engine(settings: Settings, *, throughput: bool = False) -> Engine:
+    """Load the model of the settings. Raises SettingsError, ContractError or DeviceError."""
+    return Engine(
+        model_path(settings),
+        device=settings.device,
+        precision=settings.precision,
+        throughput=throughput,
+        cache_dir=settings.model_cache,
+    )
+
+
+def open_photo_run(
+    settings: Settings, out: Path, annotations: Path | None, image_prefix: str
+) -> tuple[PhotoRun, FairPool, Engine]:
+    """A run over photos into the folder `out`, which is made; COCO results with `annotations`."""
+    engine = open_engine(settings, throughput=True)
+    names = engine.contract.label_names
+    coco = CocoIds.read(annotations, names) if annotations is not None else None
+    controls = _controls(settings, has_masks=engine.contract.mask_frame is not None)
+    xml = write_label_config(names, controls, tuple(label_colour(name) for name in names))
+    pool = FairPool(settings.workers)
+    predictor = Predictor(engine, _NoImages(), _options(settings), pool)
+    out.mkdir(parents=True, exist_ok=True)
+    if coco is None:
+        (out / "label_config.xml").write_text(xml, encoding="utf-8")
+    run = PhotoRun(
+        predictor,
+        predictor.plan(xml),
+        out,
+        image_prefix=image_prefix,
+        coco=coco,
+        limits=_image_limits(settings),
+    )
+    return run, pool, engine
+
+
+def _controls(settings: Settings, *, has_masks: bool) -> tuple[ControlKind, ...]:
+    """The controls of a config made for a model: what the setting asks, as far as it can."""
+    if not has_masks:
+        if settings.controls in ("polygon", "brush"):
+            raise SettingsError(
+                f"--controls {settings.controls}: the model is a detector without masks; "
+                "use --controls rectangle."
+            )
+        return ("rectangle",)
+    if settings.controls == "all":
+        return KINDS
+    return ("polygon",) if settings.controls == "auto" else (settings.controls,)
+
+
+def _options(settings: Settings) -> PredictorOptions:
+    detail = PolygonDetail(
+        settings.polygon_detail, settings.polygon_max_points, settings.polygon_min_area_px
+    )
+    given = "score_threshold" in settings.from_command_line
+    return PredictorOptions(
+        choice=settings.controls,
+        regions=RegionOptions(detail, settings.max_brush_regions),
+        score_strategy=settings.score_strategy,
+        command_line_threshold=settings.score_threshold if given else None,
+        settings_threshold=None if given else settings.score_threshold,
+        limits=_image_limits(settings),
+        max_detections=settings.max_detections,
+    )
+
+
+def _image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+
+
+def _image_source(settings: Settings) -> ImageSource:
+    limits = FetchLimits(
+        max_bytes=settings.max_image_bytes, total_timeout_s=settings.fetch_timeout_s
+    )
+    client = None
+    if settings.label_studio_url is not None:
+        key = settings.label_studio_api_key
+        client = LabelStudioClient(
+            settings.label_studio_url,
+            key.get_secret_value() if key is not None else None,
+            ca_bundle=settings.ca_bundle,
+            limits=limits,
+        )
+    return ImageFetcher(
+        client,
+        limits=limits,
+        allowed_hosts=settings.allowed_hosts,
+        local_files_root=settings.local_files_root,
+        ca_bundle=settings.ca_bundle,
+        proxy=settings.proxy,
+    )
+
+
+class _NoImages:
+    """The image source of a run that has its images already."""
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        task_id: int | None = None,  # noqa: ARG002
+        deadline: float | None = None,  # noqa: ARG002
+    ) -> bytes:
+        raise FetchError(f"{url} cannot be fetched here.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before the model is loaded, so that a taken one is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --port."
+        ) from error
+    return listener
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
