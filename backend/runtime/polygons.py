@@ -30,7 +30,7 @@ class PolygonDetail:
     of the image; the largest part of an instance always stays.
     """
 
-    overlap: float = 0.97
+    overlap: float = 0.965
     max_points: int = 80
     min_area_px: float = 16.0
 
