@@ -188,6 +188,8 @@ def parsed_url(text: str) -> httpx.URL:
         raise FetchError("the address is damaged: correct it in the task's data.") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise FetchError("the address is neither http nor https, or has no host.")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise FetchError("the address is damaged (port): correct it in the task's data.")
     if url.userinfo:
         raise FetchError(
             "addresses with a user name or password are not fetched: give the image a presigned "

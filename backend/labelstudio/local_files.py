@@ -52,15 +52,19 @@ class LocalFiles:
 
     def read(self, real: Path, max_bytes: int) -> bytes:
         """The bytes of a file that `find` gave. Raises FetchError."""
+        # Not following: the last part could have become a link since. Not blocking: a pipe.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            # Not following: the last part could have become a link since. Not blocking: a pipe.
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            with os.fdopen(os.open(real, flags), "rb") as file:
-                facts = os.fstat(file.fileno())
+            descriptor = os.open(real, flags)
+            try:
+                facts = os.fstat(descriptor)
                 if not stat.S_ISREG(facts.st_mode):
                     raise FetchError("the path is not a file: correct it in the task's data.")
                 check_size(facts.st_size, max_bytes)
-                data = file.read(max_bytes + 1)
+                with os.fdopen(descriptor, "rb", closefd=False) as file:
+                    data = file.read(max_bytes + 1)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise FetchError(
                 f"the file cannot be read ({error.strerror}): check its permissions."
