@@ -1,0 +1,174 @@
+"""Label configs and label mapping."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.labelstudio.label_config import map_labels, normalise, parse_label_config
+from backend.labelstudio.region_plan import Thresholds, plan_regions
+from backend.runtime.errors import LabelConfigError
+
+IMAGE = '<Image name="image" value="$image"/>'
+MODEL = ("person", "car", "traffic light", "truck")
+HALF = Thresholds(model=0.5)
+
+
+def config(inner: str, image: str = IMAGE) -> str:
+    return f"<View>{image}{inner}</View>"
+
+
+def labels(*tags: str, control: str = "PolygonLabels", attributes: str = "") -> str:
+    inner = "".join(f"<Label {tag}/>" for tag in tags)
+    return f'<{control} name="c" toName="image" {attributes}>{inner}</{control}>'
+
+
+def targets(*tags: str) -> dict[str, list[str]]:
+    (control,) = parse_label_config(config(labels(*tags))).controls
+    mapping = map_labels(control, MODEL)
+    return {
+        name: [tag.value for tag in mapping.targets[i]]
+        for i, name in enumerate(MODEL)
+        if mapping.targets[i]
+    }
+
+
+@pytest.mark.parametrize(
+    ("xml", "reason"),
+    [
+        ("", "not well-formed"),
+        ("<View>", "not well-formed"),
+        ("<View></View>", "no <Image"),
+        (config(""), "no PolygonLabels"),
+        (config('<Choices name="c" toName="image"/>'), "no PolygonLabels"),
+        (config('<Polygon name="p" toName="image"/>'), "no <Labels>"),
+        ('<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "not well-formed"),
+        ("x" * 2_000_001, "longer than"),
+    ],
+)
+def test_refused(xml: str, reason: str) -> None:
+    with pytest.raises(LabelConfigError, match=reason):
+        parse_label_config(xml)
+
+
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        (('value="Dog"',), {}),
+        (('value="car"',), {"car": ["car"]}),
+        (('value="Traffic_Light"',), {"traffic light": ["Traffic_Light"]}),
+        # exact before normalised
+        (('value="Car"', 'value="car"'), {"car": ["car"]}),
+        # predicted_values before both; the Label still claims its own name
+        (
+            ('value="Vehicle" predicted_values="car, truck"', 'value="truck"'),
+            {"car": ["Vehicle"], "truck": ["Vehicle"]},
+        ),
+        (
+            ('value="Car" predicted_values="truck"', 'value="Person"'),
+            {"person": ["Person"], "car": ["Car"], "truck": ["Car"]},
+        ),
+        # several claimants give one region each
+        (
+            ('value="A" predicted_values="car"', 'value="B" predicted_values="CAR"'),
+            {"car": ["A", "B"]},
+        ),
+    ],
+)
+def test_mapping(tags: tuple[str, ...], wanted: dict[str, list[str]]) -> None:
+    assert targets(*tags) == wanted
+
+
+def test_normalise() -> None:
+    assert normalise("Traffic-Light_2 b") == "trafficlight2b"
+
+
+def test_pairs_lists_and_skips() -> None:
+    parsed = parse_label_config(
+        config(
+            '<Labels name="l" toName="image"><Label value="car"/></Labels>'
+            '<Brush name="b" toName="image"/><Rectangle name="r" toName="image" model_skip="yes"/>'
+            '<!-- a comment --><KeyPointLabels name="k" toName="image"><Label value="x"/>'
+            "</KeyPointLabels>",
+            '<Image name="image" valueList="$images"/>',
+        )
+    )
+    (control,) = parsed.controls
+    assert (control.name, control.kind, control.labels_name, control.result_type) == (
+        "b",
+        "brush",
+        "l",
+        "brush",
+    )
+    assert parsed.images[0].is_list
+    assert parsed.notes == ("'r' is left out (model_skip).",)
+
+
+def test_thresholds_by_where_they_come_from() -> None:
+    xml = config(
+        labels('value="car" model_score_threshold="0.9"', 'value="person"', control="PolygonLabels",
+               attributes='score_threshold="0.7"')
+    )  # fmt: skip
+    (control,) = parse_label_config(xml).controls
+    car, person = control.labels
+    low = Thresholds(model=0.5, settings=0.4, tuned={"person": 0.3})
+    assert low.of(control, car, "car") == 0.9
+    assert low.of(control, person, "person") == 0.7
+    assert Thresholds(model=0.5, command_line=0.1).of(control, car, "car") == 0.1
+    (plain,) = parse_label_config(config(labels('value="car"'))).controls
+    tag = plain.labels[0]
+    assert low.of(plain, tag, "person") == 0.3
+    assert low.of(plain, tag, "car") == 0.4
+    assert HALF.of(plain, tag, "car") == 0.5
+
+
+@pytest.mark.parametrize("text", ["high", "2", "nan", "-1"])
+def test_a_bad_number_is_noted_and_ignored(text: str) -> None:
+    parsed = parse_label_config(config(labels(f'value="car" model_score_threshold="{text}"')))
+    assert parsed.controls[0].labels[0].score_threshold is None
+    assert "not a number within 0..1" in parsed.notes[0]
+
+
+ALL = config(
+    '<PolygonLabels name="p" toName="image"><Label value="car"/></PolygonLabels>'
+    '<BrushLabels name="b" toName="image"><Label value="car"/><Label value="person"/></BrushLabels>'
+    '<RectangleLabels name="r" toName="image"><Label value="car"/></RectangleLabels>'
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "car", "person"),
+    [
+        ("auto", ["p", "r"], ["b"]),
+        ("all", ["p", "b", "r"], ["b"]),
+        ("brush", ["b"], ["b"]),
+        ("rectangle", ["r"], []),
+    ],
+)
+def test_choice_of_controls(choice: str, car: list[str], person: list[str]) -> None:
+    parsed = parse_label_config(ALL)
+    plan = plan_regions(
+        parsed,
+        "image",
+        MODEL,
+        has_masks=True,
+        thresholds=HALF,
+        choice=choice,  # type: ignore[arg-type]
+    )
+    assert [t.control.name for t in plan.targets[1]] == car
+    assert [t.control.name for t in plan.targets[0]] == person
+
+
+def test_a_detector_gives_rectangles_only_and_says_so() -> None:
+    plan = plan_regions(
+        parse_label_config(ALL), "image", MODEL, has_masks=False, thresholds=HALF, choice="all"
+    )
+    assert [t.control.name for t in plan.targets[1]] == ["r"]
+    assert any("without masks" in note for note in plan.notes)
+
+
+def test_nothing_matches_is_said() -> None:
+    parsed = parse_label_config(config(labels('value="Zebra crossing"')))
+    plan = plan_regions(parsed, "image", MODEL, has_masks=True, thresholds=HALF)
+    assert plan.is_empty
+    assert any("'Zebra crossing'" in note for note in plan.notes)
+    assert any("No label" in note for note in plan.notes)
