@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,11 @@ class GuardedTransport(httpx.BaseTransport):
             self._proxied.close()
 
 
+@cache
 def tls_context(ca_bundle: Path | None = None) -> ssl.SSLContext:
     """Trust the system's certificates, certifi's, and those of `ca_bundle` (PEM) besides.
 
+    Read once a process, since it takes a while; the context is shared and not to be changed.
     Raises SettingsError if the file cannot be used.
     """
     context = ssl.create_default_context()

@@ -9,15 +9,16 @@ from pathlib import Path
 
 def make_ca(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """The CA's certificate (PEM), and TLS for a server at 127.0.0.1 and ls.test."""
-    names = "subjectAltName=IP:127.0.0.1,DNS:ls.test"
-    _openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-             "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Test CA",
-             "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    _openssl(folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-             "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=ls.test")  # fmt: skip
-    (folder / "names").write_text(f"{names}\nauthorityKeyIdentifier=keyid\n")
-    _openssl(folder, "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-             "-CAcreateserial", "-out", "server.pem", "-days", "2", "-extfile", "names")  # fmt: skip
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subject = ["-days", "2", "-subj", "/CN=Test CA", "-addext", "keyUsage=critical,keyCertSign"]
+    _openssl(folder, "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", *subject)
+    request = ["-out", "server.csr", "-subj", "/CN=ls.test"]
+    _openssl(folder, "req", *key, "-keyout", "server.key", *request)
+    names = "subjectAltName=IP:127.0.0.1,DNS:ls.test\nauthorityKeyIdentifier=keyid\n"
+    (folder / "names").write_text(names)
+    signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
+    signed = ["-in", "server.csr", "-out", "server.pem", "-days", "2"]
+    _openssl(folder, "x509", "-req", *signed, *signer)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder / "server.pem", folder / "server.key")
     return folder / "ca.pem", tls

@@ -27,11 +27,12 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class LocalServer:
-    """`routes`: path without query -> answer; every other path is 404."""
+    """`routes`: path without query -> answer; `otherwise` for every other path."""
 
     port: int = 0
     scheme: str = "http"
     routes: dict[str, Answer] = field(default_factory=dict)
+    otherwise: Answer | None = None  # 404
     seen: list[Seen] = field(default_factory=list)
 
     @property
@@ -91,21 +92,24 @@ def local_server(tls: ssl.SSLContext | None = None) -> Iterator[LocalServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one packet an answer; else each waits 40 ms for an acknowledgement
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             server.seen.append(Seen(self.command, self.path, headers, body))
             path = self.path.partition("?")[0]
-            server.routes.get(path, send(404, b"no such page", "text/plain"))(self)
+            answer = server.routes.get(path) or server.otherwise
+            (answer or send(404, b"no such page", "text/plain"))(self)
 
-        do_GET = do_POST = do_CONNECT = _answer
+        do_GET = do_POST = do_CONNECT = _answer  # noqa: N815  the base class asks for them
 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 64
 
         def handle_error(self, request: object, client_address: object) -> None:
             pass  # clients that break off, or distrust the certificate, are what is tested
@@ -117,7 +121,7 @@ def local_server(tls: ssl.SSLContext | None = None) -> Iterator[LocalServer]:
             listening.socket, server_side=True, do_handshake_on_connect=False
         )
     server.port = listening.server_address[1]
-    thread = threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server

@@ -196,7 +196,7 @@ def test_refused_personal_access_token(server: LocalServer, status: int) -> None
     server.routes["/api/token/refresh/"] = send(status, b'{"detail": "no"}', "application/json")
     with (
         LabelStudioClient(server.url, PAT) as client,
-        pytest.raises(FetchError, match="does not accept.*LABEL_STUDIO_API_KEY") as caught,
+        pytest.raises(FetchError, match=r"does not accept.*LABEL_STUDIO_API_KEY") as caught,
     ):
         get(client)
     assert PAT not in str(caught.value)

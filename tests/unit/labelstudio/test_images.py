@@ -354,7 +354,7 @@ def test_other_kinds_of_address(make: Make, server: LocalServer, url: str) -> No
     "url", ["http://", "http:///a.jpg", "http://h:x/", "http://[::1/", "http://h:99999/", "http:a"]
 )
 def test_damaged_addresses(make: Make, url: str) -> None:
-    with pytest.raises(FetchError, match="damaged|no host"):
+    with pytest.raises(FetchError, match=r"damaged|no host"):
         make().fetch(url)
 
 

@@ -102,7 +102,7 @@ def test_loopback_in_every_spelling(make: Make, server: LocalServer, host: str) 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "192.168.0.1", "169.254.169.254", "[fd00:ec2::254]"])
 def test_private_addresses(make: Make, host: str) -> None:
-    with pytest.raises(FetchError, match="not a public address.*LABELVINO_ALLOWED_HOSTS"):
+    with pytest.raises(FetchError, match=r"not a public address.*LABELVINO_ALLOWED_HOSTS"):
         make().fetch(f"http://{host}/latest/meta-data/")
 
 
@@ -185,7 +185,7 @@ def test_redirect_to_a_forbidden_address(make: Make, server: LocalServer) -> Non
         fetcher = make(allowed_hosts=[f"127.0.0.1:{server.port}"])
         for target in targets:
             server.routes["/a"] = redirect(target)
-            with pytest.raises(FetchError, match="redirected|http"):
+            with pytest.raises(FetchError, match=r"redirected|http"):
                 fetcher.fetch(f"{server.url}/a")
         assert internal.seen == []
 
@@ -241,16 +241,16 @@ def test_cookies_are_not_kept(make: Make, server: LocalServer) -> None:
         send(body=b"a" * 1001),
         raw(HEAD + b"Content-Length: 999999999999\r\n\r\n" + b"a" * 10),
         raw(HEAD + b"\r\n", b"a" * 5_000_000),
-        raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + (b"3e8\r\n" + b"a" * 1000 + b"\r\n") * 99),
+        raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", (b"3e8\r\n" + b"a" * 1000 + b"\r\n") * 9),
         send(body=gzip.compress(b"a" * 50_000_000), Content_Encoding="gzip"),
         send(body=zlib.compress(b"a" * 1001), Content_Encoding="deflate"),
     ],
     ids=["stated", "lying", "unstated", "chunked", "gzip bomb", "deflate"],
-)  # fmt: skip
+)
 def test_too_many_bytes(make: Make, server: LocalServer, answer: Any) -> None:
     server.routes["/a"] = answer
     fetcher = make(allowed_hosts=["127.0.0.1"], limits=FetchLimits(max_bytes=1000))
-    with pytest.raises(FetchError, match="1000 bytes.*LABELVINO_MAX_IMAGE_BYTES"):
+    with pytest.raises(FetchError, match=r"1000 bytes.*LABELVINO_MAX_IMAGE_BYTES"):
         fetcher.fetch(f"{server.url}/a")
 
 
