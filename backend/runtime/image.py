@@ -15,7 +15,7 @@ from backend.runtime.errors import ImageError
 
 # Formats that a browser shows or that people upload; the others stay out, since each decoder is
 # code that foreign bytes reach.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _EXIF_ORIENTATION = 0x0112
 
 
