@@ -146,7 +146,7 @@ def _parse_label_map(text: str) -> tuple[Label, ...]:
                 labels.append(_label_of(item))
                 item = {}
         elif depth == 1 and part in ("id", "name", "display_name"):
-            key = token
+            key = part
         elif depth == 1 and key:
             item.setdefault(key, part)
             key = ""

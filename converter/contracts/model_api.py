@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import openvino as ov
 import openvino.opset13 as ops
-from openvino.preprocess import ColorFormat, PrePostProcessor
 
 from backend.runtime.contract import Label, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter import graph
 from converter.coco import COCO_LABELS
-from converter.contracts.family import Adapted, AdaptOptions, ColorOrder, Preprocessing
+from converter.contracts.family import Adapted, AdaptOptions
+from converter.contracts.preprocessing import embed_preprocessing, input_size
 from converter.contracts.size import check_resize, size_choices
 
 _RANK = {"boxes": 2, "labels": 1, "masks": 3}
@@ -47,14 +47,14 @@ class ModelApi:
         fits, reason = self.recognise(model)
         if not fits:
             raise ConversionError(f"the model is not of the family {self.name}: {reason}.")
-        height, width = _sizes(model)
+        height, width = input_size(model)
         if options.resize is None:
             raise ConversionError(
                 "how an image becomes the model's input is not written in the model: say it with "
                 f"{size_choices(height, width)}."
             )
         check_resize(options.resize, height, width)
-        model, assumed = _prepare_input(model, options.preprocessing)
+        assumed = embed_preprocessing(model, options.preprocessing)
 
         found = {
             name: graph.tensor_of(output)
@@ -72,73 +72,6 @@ class ModelApi:
         frame = None if masks is None else options.mask_frame or "box"
         adapted = graph.canonical(model, boxes, labels, masks)
         return Adapted(adapted, options.labels, options.resize, frame, assumed)
-
-
-def _sizes(model: ov.Model) -> tuple[ov.Dimension, ov.Dimension]:
-    shape = graph.single_input(model).get_partial_shape()
-    first = 1 if _layout(model) == "NHWC" else 2
-    return shape[first], shape[first + 1]
-
-
-def _layout(model: ov.Model) -> str:
-    image = graph.single_input(model)
-    shape = image.get_partial_shape()
-    three = ov.Dimension(3)
-    if not shape.rank.is_dynamic and len(shape) == 4 and shape[0].compatible(ov.Dimension(1)):
-        if shape[1].is_static and shape[1] == three and shape[3] != three:
-            return "NCHW"
-        if shape[3].is_static and shape[3] == three and shape[1] != three:
-            return "NHWC"
-    raise ConversionError(
-        f"the input is {graph.describe_ports([image])}, but must be an image [1,3,H,W] or "
-        "[1,H,W,3]: export the model with such an input."
-    )
-
-
-def _prepare_input(model: ov.Model, given: Preprocessing) -> tuple[ov.Model, tuple[str, ...]]:
-    """Put type, layout, channel order, mean and scale into the graph, exactly.
-
-    The input becomes u8 [1,H,W,3] RGB.
-    """
-    layout = _layout(model)
-    image = model.input(0)
-    shape = image.get_partial_shape()
-    shape[0] = ov.Dimension(1)
-    if shape != image.get_partial_shape():
-        model.reshape({image: shape})
-    order: ColorOrder = given.color_order or "bgr"
-    _check_channels("--mean-values", given.mean_values)
-    _check_channels("--scale-values", given.scale_values)
-    if 0.0 in given.scale_values:
-        raise ConversionError("--scale-values must not be 0.")
-    processor = PrePostProcessor(model)
-    entry = processor.input(0)
-    entry.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
-        ColorFormat.RGB
-    )
-    entry.model().set_layout(ov.Layout(layout))
-    steps = entry.preprocess()
-    if order == "bgr":
-        steps.convert_color(ColorFormat.BGR)
-    steps.convert_element_type(ov.Type.f32)
-    if given.mean_values:
-        steps.mean(list(given.mean_values))
-    if given.scale_values:
-        steps.scale(list(given.scale_values))
-    if image.get_element_type() != ov.Type.f32:
-        steps.convert_element_type(image.get_element_type())
-    prepared = processor.build()
-    assumed = []
-    if given.color_order is None:
-        assumed.append("the model takes BGR, as Open Model Zoo's do: --color-order bgr")
-    if not given.mean_values and not given.scale_values:
-        assumed.append("the model takes 0..255 without mean and scale")
-    return prepared, tuple(assumed)
-
-
-def _check_channels(option: str, values: tuple[float, ...]) -> None:
-    if len(values) not in (0, 1, 3):
-        raise ConversionError(f"{option} needs one number or three, but got {len(values)}.")
 
 
 def _class_numbers(options: AdaptOptions) -> tuple[int, ...] | None:
@@ -184,7 +117,7 @@ def resize_from_model_info(
     Raises ConversionError for types that the contract does not have.
     """
     kind = model_info.get("resize_type")
-    height, width = _sizes(model)
+    height, width = input_size(model)
     if kind is None or height.is_dynamic or width.is_dynamic:
         return None, ""
     rules = {"standard": "stretch", "fit_to_window": "fit"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backend.runtime.errors import ConversionError
 from converter.sources import protobuf
-from converter.sources.source import SourceModel, digest_files, read_model
+from converter.sources.source import SourceModel, digest_files, import_model
 
 # Field numbers of onnx/onnx.proto
 _PRODUCER_NAME, _PRODUCER_VERSION, _GRAPH, _METADATA = 2, 3, 7, 14
@@ -38,7 +38,7 @@ def load_onnx(path: Path) -> SourceModel:
             f"{path} is not an ONNX model, or was cut off ({error}): copy or export it again."
         ) from error
     return SourceModel(
-        model=read_model(path, "an ONNX model"),
+        model=import_model(path, "an ONNX model"),
         path=path,
         format="onnx",
         digest=digest_files([path, *weights]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import openvino as ov
+from openvino._offline_transformations import apply_moc_transformations
 
 from backend.runtime.errors import ConversionError
 
@@ -36,6 +37,18 @@ def digest_files(paths: Iterable[Path]) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def import_model(path: Path, what: str) -> ov.Model:
+    """Load a framework's model, as `ov.convert_model` does, but without its telemetry.
+
+    The transformations fold and fuse first what the framework spelled out, so that FP16 weights
+    are rounded once, after batch norms are multiplied in, and an INT8 model stays small.
+    Raises ConversionError as `read_model` does.
+    """
+    model = read_model(path, what)
+    apply_moc_transformations(model, cf=False, smart_reshape=False)
+    return model
 
 
 def read_model(path: Path, what: str) -> ov.Model:

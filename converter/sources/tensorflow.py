@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backend.runtime.errors import ConversionError
 from converter.sources import protobuf
-from converter.sources.source import SourceModel, digest_files, read_model
+from converter.sources.source import SourceModel, digest_files, import_model
 
 # Field numbers of tensorflow/core/protobuf/{saved_model,meta_graph}.proto and framework/graph.proto
 _META_GRAPHS, _META_INFO, _TENSORFLOW_VERSION = 2, 1, 5
@@ -19,7 +19,7 @@ def load_saved_model(folder: Path) -> SourceModel:
     content = _parse(folder / "saved_model.pb", "a SavedModel")
     version = protobuf.text(content, _META_GRAPHS, _META_INFO, _TENSORFLOW_VERSION)
     return SourceModel(
-        model=read_model(folder, "a TensorFlow SavedModel"),
+        model=import_model(folder, "a TensorFlow SavedModel"),
         path=folder,
         format="tensorflow-saved-model",
         digest=digest_files(sorted(p for p in folder.rglob("*") if p.is_file())),
@@ -39,7 +39,7 @@ def load_frozen_graph(path: Path) -> SourceModel:
         (protobuf.number(v, _PRODUCER) for v in protobuf.messages(content, _GRAPH_VERSIONS)), None
     )
     return SourceModel(
-        model=read_model(path, "a TensorFlow frozen graph"),
+        model=import_model(path, "a TensorFlow frozen graph"),
         path=path,
         format="tensorflow-frozen-graph",
         digest=digest_files([path]),
