@@ -95,4 +95,9 @@ def status_reason(status: int, *, at_label_studio: bool, has_token: bool) -> str
             f"there is no such image (HTTP {status}): check the task's address, and for cloud or "
             "local files that the project has the storage."
         )
+    if status >= 500 and at_label_studio:
+        return (
+            f"Label Studio answered HTTP {status}: check its log; it answers so, too, for an upload "
+            "that is no longer there."
+        )
     return f"the server answered HTTP {status}: check its log, or try again."
