@@ -17,6 +17,8 @@ from backend.runtime.errors import ImageError
 # code that foreign bytes reach.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _EXIF_ORIENTATION = 0x0112
+# Pillow has one limit for the whole process; ours is settable and is checked before decoding.
+Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def decode_image(data: bytes, limits: ImageLimits | None = None) -> DecodedImage
         )
     try:
         with warnings.catch_warnings():
-            # Pillow warns of damaged metadata and of large images; our own limit decides.
+            # Pillow warns of damaged metadata, which does not matter for the pixels.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image, limits)

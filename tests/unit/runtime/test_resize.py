@@ -1,0 +1,86 @@
+"""Sizes and coordinates of the resize rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.runtime.contract import ResizeRule
+from backend.runtime.errors import ContractError
+from backend.runtime.image import DecodedImage
+from backend.runtime.resize import plan_resize, resize_image
+
+RULES = ["none", "stretch:300x200", "fit:300x200", "shortest-edge:320:640"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "scaled", "whole"),
+    [
+        ("none", (640, 480), (640, 480), (640, 480)),
+        ("stretch:300x200", (640, 480), (300, 200), (300, 200)),
+        ("fit:300x200", (640, 480), (267, 200), (300, 200)),
+        ("fit:300x200", (100, 400), (50, 200), (300, 200)),
+        ("shortest-edge:320:640", (640, 480), (427, 320), (427, 320)),
+        ("shortest-edge:320:640", (480, 640), (320, 427), (320, 427)),
+        ("shortest-edge:320:640", (1000, 100), (640, 64), (640, 64)),
+        ("shortest-edge:320:640", (10_000, 1), (640, 1), (640, 1)),
+    ],
+)
+def test_sizes(
+    rule: str, size: tuple[int, int], scaled: tuple[int, int], whole: tuple[int, int]
+) -> None:
+    plan = plan_resize(ResizeRule.parse(rule), *size)
+    assert (plan.scaled_width, plan.scaled_height) == scaled
+    assert (plan.input_width, plan.input_height) == whole
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_written_as_it_is_read(rule: str) -> None:
+    assert str(ResizeRule.parse(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fit", "fit:0x3", "stretch:3", "shortest-edge:9:3", "pad:1x1"]
+)
+def test_other_rules_are_refused(text: str) -> None:
+    with pytest.raises(ContractError):
+        ResizeRule.parse(text)
+
+
+@given(
+    st.sampled_from(RULES), st.integers(1, 3000), st.integers(1, 3000),
+    st.tuples(*[st.floats(0, 1)] * 4),
+)  # fmt: skip
+def test_boxes_come_back(rule: str, width: int, height: int, at: tuple[float, ...]) -> None:
+    plan = plan_resize(ResizeRule.parse(rule), width, height)
+    x1, x2 = sorted((at[0] * width, at[1] * width))
+    y1, y2 = sorted((at[2] * height, at[3] * height))
+    in_image = np.array([[x1, y1, x2, y2]], np.float32)
+    in_input = in_image * np.float32([plan.scale_x, plan.scale_y] * 2)
+    assert np.allclose(plan.boxes_to_image(in_input), in_image, atol=1e-3 * max(width, height))
+
+
+def image(width: int, height: int) -> DecodedImage:
+    columns = np.arange(width) % 2 * 255
+    pixels = np.broadcast_to(columns[None, :, None], (height, width, 3)).astype(np.uint8)
+    return DecodedImage(np.ascontiguousarray(pixels), 1, "")
+
+
+def test_padding_is_right_and_below_and_black() -> None:
+    tensor, plan = resize_image(image(100, 400), ResizeRule.parse("fit:300x200"))
+    assert tensor.shape == (1, 200, 300, 3)
+    assert (tensor[0, :, plan.scaled_width :] == 0).all()
+    assert tensor[0, :, : plan.scaled_width].any()
+
+
+def test_strong_shrinking_averages() -> None:
+    tensor, _ = resize_image(image(1200, 800), ResizeRule.parse("stretch:300x200"))
+    assert np.ptp(tensor.astype(int)) <= 1  # stripes of one pixel become even grey
+
+
+def test_none_hands_the_pixels_on() -> None:
+    source = image(31, 17)
+    tensor, _ = resize_image(source, ResizeRule.parse("none"))
+    assert np.array_equal(tensor[0], source.pixels)
