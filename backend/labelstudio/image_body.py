@@ -97,7 +97,7 @@ def status_reason(status: int, *, at_label_studio: bool, has_token: bool) -> str
         )
     if status >= 500 and at_label_studio:
         return (
-            f"Label Studio answered HTTP {status}: check its log; it answers so, too, for an upload "
-            "that is no longer there."
+            f"Label Studio answered HTTP {status}: check its log; it answers so for an upload "
+            "that is no longer there, too."
         )
     return f"the server answered HTTP {status}: check its log, or try again."

@@ -159,7 +159,7 @@ def test_no_label_studio_configured(make: Make, url: str) -> None:
         (401, None, "set LABEL_STUDIO_API_KEY"),
         (403, LEGACY, "access to the project"),
         (404, LEGACY, "no such image"),
-        (500, LEGACY, "upload that is no longer there"),
+        (500, LEGACY, "upload that is no longer there, too"),
     ],
 )
 def test_refusals_of_label_studio(
