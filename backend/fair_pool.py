@@ -74,6 +74,8 @@ class FairPool:
         """Let running jobs end, start no more."""
         with self._ready:
             self._closed = True
+            for batch in self._batches:
+                batch.done.set()
             self._batches.clear()
             self._ready.notify_all()
         end = time.monotonic() + timeout_s
@@ -107,6 +109,8 @@ class FairPool:
                         self._batches.append(batch)
                     if time.monotonic() + self._mean_job_s <= batch.deadline:
                         return batch, index, job
+                    # One slow job must not keep all later ones from starting for ever.
+                    self._mean_job_s *= 1 - _SMOOTHING
                     self._finish(batch)
                 if self._closed:
                     return None

@@ -141,6 +141,7 @@ def _image_source(settings: Settings) -> ImageSource:
             settings.label_studio_url,
             key.get_secret_value() if key is not None else None,
             ca_bundle=settings.ca_bundle,
+            proxy=settings.proxy,
             limits=limits,
         )
     return ImageFetcher(
