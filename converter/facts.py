@@ -127,8 +127,13 @@ def _preprocessing(
 ) -> Preprocessing:
     info = source.model_info
     order, mean, scale = wishes.color_order, wishes.mean_values, wishes.scale_values
-    if own is not None:  # its graph already does all that
-        return Preprocessing(order or "rgb", mean, scale)
+    if own is not None:
+        if order == "bgr" or mean or scale:
+            raise ConversionError(
+                f"{source.path} was converted by labelvino-model, so that its graph prepares its "
+                "input already: leave out --color-order, --mean-values and --scale-values."
+            )
+        return Preprocessing("rgb", embedded=True)
     if order is None and "reverse_input_channels" in info:
         # Model API reads images as BGR and reverses them where this is set.
         order = "rgb" if info["reverse_input_channels"] in ("YES", "True") else "bgr"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import backend.runtime  # noqa: F401  first of all: it keeps OpenVINO from sending usage data
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 

@@ -17,12 +17,13 @@ class Preprocessing:
     """What the graph computes with its input, from what was asked or the source says.
 
     `mean_values`, `scale_values`: one a channel, in the model's own channel order, in units of
-    0..255 pixels: (pixel - mean) / scale. Empty: none.
+    0..255 pixels: (pixel - mean) / scale. Empty: none. `embedded`: the graph does it already.
     """
 
     color_order: ColorOrder | None = None
     mean_values: tuple[float, ...] = ()
     scale_values: tuple[float, ...] = ()
+    embedded: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ Source: https://github.com/open-edge-platform/model_api, its MaskRCNN wrapper.
 
 from __future__ import annotations
 
+import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from backend.runtime.contract import Label, ResizeRule
+from backend.runtime.contract import ResizeRule
 from backend.runtime.errors import ConversionError
 from converter import graph
 from converter.coco import COCO_LABELS
@@ -83,23 +84,19 @@ def _class_numbers(options: AdaptOptions) -> tuple[int, ...] | None:
     if classes is None or classes == len(labels):
         return None
     if labels == COCO_LABELS and classes in (90, 91):
-        first = 91 - classes  # 91: the background stands at 0; 90: id 1 stands at 0
-        return tuple(_number(label, first) for label in labels)
+        # 91: index and id are the same, 0 is nothing; 90: the ids' list without that entry
+        return tuple(label.id - 1 + classes - 90 for label in labels)
     raise ConversionError(
         f"the list has {len(labels)} labels, but the model names {classes} classes: give a list "
         f"of {classes}."
     )
 
 
-def _number(label: Label, first: int) -> int:
-    return label.id - 1 + first
-
-
 def _without_padding(
     boxes: ov.Output, labels: ov.Output, masks: ov.Output | None
 ) -> tuple[ov.Output, ov.Output, ov.Output | None]:
     """Cut rows that a fixed N fills up: those with score 0 or a label below 0."""
-    scored = ops.greater(graph.column(boxes, 4), ops.constant(0.0, "f32"))
+    scored = ops.greater(graph.column(boxes, 4), ops.constant(0.0, np.float32))
     labelled = ops.greater_equal(labels, ops.constant(0, graph.I64))
     kept = graph.true_rows(ops.logical_and(scored, labelled).output(0))
     return (

@@ -46,7 +46,7 @@ def embed_preprocessing(model: ov.Model, given: Preprocessing) -> tuple[str, ...
     assumed = []
     if given.color_order is None:
         assumed.append("the model takes BGR, as Open Model Zoo's do: --color-order bgr")
-    if not given.mean_values and not given.scale_values:
+    if not (given.mean_values or given.scale_values or given.embedded):
         assumed.append("the model takes 0..255 without mean and scale")
     return tuple(assumed)
 
