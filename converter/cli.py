@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -97,7 +96,7 @@ def convert(source: Path, output: Path, **options: Any) -> None:
     Model API and Geti (model-api). The new IR is tried once before it gets its name.
     """
     from backend.runtime.contract import ResizeRule
-    from converter.convert import convert as run
+    from converter.convert import convert as convert_model
     from converter.facts import Wishes
     from converter.progress import PhaseProgress
     from converter.report import conversion_summary
@@ -114,7 +113,7 @@ def convert(source: Path, output: Path, **options: Any) -> None:
         score_threshold=options["score_threshold"],
     )
     with PhaseProgress() as progress:
-        done = run(
+        done = convert_model(
             source,
             output,
             wishes,
@@ -148,14 +147,18 @@ def inspect(file: Path, as_json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """The program. Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    """The program."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(_exit_code(lambda: cli.main(prog_name="labelvino-model", standalone_mode=False)))
+    sys.exit(run())
 
 
-def _exit_code(run: Callable[[], Any]) -> int:
+def run(arguments: list[str] | None = None) -> int:
+    """The program as a function: the exit code, 0 done, 1 failed, 2 usage, 130 interrupted.
+
+    `arguments`: None takes the process's own.
+    """
     try:
-        code = run()
+        code = cli.main(arguments, prog_name="labelvino-model", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

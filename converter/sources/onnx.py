@@ -22,7 +22,7 @@ def load_onnx(path: Path) -> SourceModel:
     """
     content = memoryview(path.read_bytes())
     try:
-        if not any(True for _ in protobuf.messages(content, _GRAPH)):
+        if not any(len(graph) for graph in protobuf.messages(content, _GRAPH)):
             raise ConversionError(f"{path} is not an ONNX model: it has no graph.")
         producer = (
             protobuf.text(content, _PRODUCER_NAME),
