@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sdk import SdkOracle
 
 import backend.runtime  # noqa: F401  first of all: it keeps OpenVINO from sending usage data
 
@@ -30,3 +32,10 @@ def photos_dir(shared_dir: Path) -> Path:
 def instances_json(shared_dir: Path) -> Path:
     """Their ground truth, in COCO's format."""
     return shared_dir / "images" / "coco_val_ccby" / "instances.json"
+
+
+@pytest.fixture(scope="session")
+def sdk() -> Iterator[SdkOracle]:
+    """label_studio_sdk in its own environment: validates predictions, encodes brush masks."""
+    with SdkOracle.start() as oracle:
+        yield oracle

@@ -21,7 +21,8 @@ LOCAL = ("000000119828.jpg", "000000519208.jpg")
 
 # "Person" is the model's "person" by the normalised name.
 LABELS = "".join(
-    f'<Label value="{name}"/>' for name in ("Person", "car", "bicycle", "cat", "laptop", "horse", "elephant")
+    f'<Label value="{name}"/>'
+    for name in ("Person", "car", "bicycle", "cat", "laptop", "horse", "elephant")
 )
 LABELLED_TOOLS = f"""<View><Image name="image" value="$image"/>
 <PolygonLabels name="outline" toName="image">{LABELS}</PolygonLabels>

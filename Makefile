@@ -1,0 +1,90 @@
+# `make` alone shows what there is. Needs make, python3 (3.11 or newer), python3-venv and git.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ENVS := .cache/envs
+UV_VERSION := 0.13.8
+UV := $(ENVS)/uv/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+ifdef UPGRADE
+COMPILE += --upgrade
+endif
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup envs test test-e2e chromium lint format lock clean clean-envs
+.PHONY: env-sdk env-tensorflow env-label-studio
+.DELETE_ON_ERROR:
+
+help:  ## This list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+setup: .venv/.installed  ## The development environment, .venv, with both commands
+
+# A stamp stands last, so an environment that was broken off is made anew, and so is one whose
+# requirements changed.
+.venv/.made: requirements/dev.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r $<
+	@touch $@
+
+.venv/.installed: .venv/.made pyproject.toml
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The oracles live apart: their requirements contradict each other and the serving set.
+$(ENVS)/%/.made: requirements/%.txt
+	rm -rf $(@D)
+	mkdir -p $(ENVS)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
+
+env-sdk: $(ENVS)/sdk/.made  ## label-studio-sdk, which judges predictions and brush masks
+env-tensorflow: $(ENVS)/tensorflow/.made  ## TensorFlow, which judges converted graphs
+env-label-studio: $(ENVS)/label-studio/.made  ## Label Studio itself
+
+envs: setup env-sdk env-tensorflow env-label-studio  ## All environments
+
+test: setup env-sdk env-tensorflow  ## Everything quick
+	$(BIN)/pytest -m "not e2e" $(ARGS)
+
+test-e2e: setup env-label-studio chromium  ## A real Label Studio and a real browser
+	$(BIN)/pytest -m e2e $(ARGS)
+
+chromium:  ## Install Chromium where it is missing and that is possible
+	@tests/e2e/ensure-chromium
+
+lint: setup  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## Let ruff format and repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(ENVS)/uv/.made: Makefile
+	rm -rf $(@D)
+	mkdir -p $(ENVS)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet uv==$(UV_VERSION)
+	@touch $@
+
+lock: $(ENVS)/uv/.made  ## Pin the requirements anew; UPGRADE=1 takes newer versions
+	$(COMPILE) requirements/serving.in -o requirements.txt
+	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) requirements/sdk.in -o requirements/sdk.txt
+	$(COMPILE) requirements/tensorflow.in -o requirements/tensorflow.txt
+	$(COMPILE) requirements/label-studio.in -o requirements/label-studio.txt
+
+clean:  ## Remove what tests and builds leave behind
+	rm -rf artifacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache .cache/label-studio-template
+	find backend converter tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-envs: clean  ## Remove the environments too
+	rm -rf .venv .cache
