@@ -20,10 +20,8 @@ UPLOADED = ("000000261888.jpg", "000000434204.jpg")
 LOCAL = ("000000119828.jpg", "000000519208.jpg")
 
 # "Person" is the model's "person" by the normalised name.
-LABELS = "".join(
-    f'<Label value="{name}"/>'
-    for name in ("Person", "car", "bicycle", "cat", "laptop", "horse", "elephant")
-)
+NAMES = ("Person", "car", "bicycle", "cat", "laptop", "horse", "elephant")
+LABELS = "".join(f'<Label value="{name}"/>' for name in NAMES)
 LABELLED_TOOLS = f"""<View><Image name="image" value="$image"/>
 <PolygonLabels name="outline" toName="image">{LABELS}</PolygonLabels>
 <BrushLabels name="mask" toName="image">{LABELS}</BrushLabels>
