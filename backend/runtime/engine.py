@@ -95,6 +95,7 @@ class Engine:
                 "use --precision auto, or another device."
             )
         self.requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+        _prepare_bindings()
         self._pool: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
         for _ in range(self.requests):
             self._pool.put(self._compiled.create_infer_request())
@@ -212,6 +213,17 @@ def list_devices() -> list[DeviceInfo]:
         except RuntimeError as error:
             devices.append(DeviceInfo(name, UNKNOWN, (), UNKNOWN, _last_line(error)))
     return devices
+
+
+def _prepare_bindings() -> None:
+    """Convert one array each way in this thread, before many threads do.
+
+    OpenVINO's Python binding fills its table of number types at the first conversion, and waits
+    for the interpreter's lock meanwhile: two threads that do it at once block each other for ever
+    (seen with 2026.4.1, about one start in ten).
+    """
+    for dtype in (np.uint8, np.float32, np.int64):
+        np.array(ov.Tensor(np.zeros(1, dtype)).data)
 
 
 def _model_digest(path: Path, contract: ModelContract) -> str:
