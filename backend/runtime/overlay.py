@@ -118,9 +118,9 @@ def _draw_names(canvas: U8, found: Detections, names: tuple[str, ...], scale: fl
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         pad = max(2, round((bottom - top) / 4))
         width, height = right - left + 2 * pad, bottom - top + 2 * pad
-        x1, y1 = (float(v) * scale for v in found.boxes_xyxy_px[i, :2])
-        x = min(max(0.0, x1), max(0.0, canvas.shape[1] - width))
-        y = min(max(0.0, y1 - height), max(0.0, canvas.shape[0] - height))
+        x, y = _anchor(found, i)
+        x = min(max(0.0, x * scale), max(0.0, canvas.shape[1] - width))
+        y = min(max(0.0, y * scale - height), max(0.0, canvas.shape[0] - height))
         tag = _free_place(_Tag(x, y, x + width, y + height), placed, canvas.shape[0])
         placed.append(tag)
         colour = label_colour(name)
@@ -128,6 +128,15 @@ def _draw_names(canvas: U8, found: Detections, names: tuple[str, ...], scale: fl
         ink = (0, 0, 0) if _luminance(colour) > 0.45 else (255, 255, 255)
         draw.text((tag.left + pad - left, tag.top + pad - top), text, font=font, fill=ink)
     return np.asarray(picture, np.uint8)
+
+
+def _anchor(found: Detections, i: int) -> tuple[float, float]:
+    """Where a name points to, in pixels of the image: the mask's highest point, else the box."""
+    if found.masks is not None and found.masks[i].pixels.size:
+        crop = found.masks[i]
+        return float(crop.x + np.argmax(crop.pixels[0])), float(crop.y)
+    x1, y1 = found.boxes_xyxy_px[i, :2]
+    return float(x1), float(y1)
 
 
 def _free_place(tag: _Tag, placed: list[_Tag], canvas_height: int) -> _Tag:
