@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup envs test test-e2e chromium lint format lock clean clean-envs
-.PHONY: env-sdk env-tensorflow env-label-studio
+.PHONY: env-serving env-sdk env-tensorflow env-label-studio
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -42,13 +42,21 @@ $(ENVS)/%/.made: requirements/%.txt
 	$(@D)/bin/pip install --quiet --require-hashes -r $<
 	@touch $@
 
+$(ENVS)/serving/.made: requirements.txt
+	rm -rf $(@D)
+	mkdir -p $(ENVS)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
+
+env-serving: $(ENVS)/serving/.made  ## requirements.txt and nothing else
 env-sdk: $(ENVS)/sdk/.made  ## label-studio-sdk, which judges predictions and brush masks
 env-tensorflow: $(ENVS)/tensorflow/.made  ## TensorFlow, which judges converted graphs
 env-label-studio: $(ENVS)/label-studio/.made  ## Label Studio itself
 
-envs: setup env-sdk env-tensorflow env-label-studio  ## All environments
+envs: setup env-serving env-sdk env-tensorflow env-label-studio  ## All environments
 
-test: setup env-sdk env-tensorflow  ## Everything quick
+test: setup env-serving env-sdk env-tensorflow  ## Everything quick
 	$(BIN)/pytest -m "not e2e" $(ARGS)
 
 test-e2e: setup env-label-studio chromium  ## A real Label Studio and a real browser
