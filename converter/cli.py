@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from backend.runtime.errors import LabelvinoError
+from backend.runtime import command_line
 
 _FAMILIES = ("od-api", "model-api")  # written out, so that --help loads no OpenVINO
 
@@ -157,18 +157,7 @@ def run(arguments: list[str] | None = None) -> int:
 
     `arguments`: None takes the process's own.
     """
-    try:
-        code = cli.main(arguments, prog_name="labelvino-model", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("labelvino-model: interrupted", err=True)
-        return 130
-    except LabelvinoError as error:
-        click.echo(f"labelvino-model: {' '.join(str(error).split())}", err=True)
-        return 1
-    return code if isinstance(code, int) else 0
+    return command_line.run(cli, "labelvino-model", arguments)
 
 
 def _terminated(_number: int, _frame: object) -> NoReturn:
