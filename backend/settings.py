@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         "LABELVINO_CONTROLS",
     )
     polygon_detail: Annotated[float, Field(ge=0.5, le=1.0)] = _env(
-        0.965, "Overlap (IoU) that each outline keeps with its mask.", "LABELVINO_POLYGON_DETAIL"
+        0.957, "Overlap (IoU) that each outline keeps with its mask.", "LABELVINO_POLYGON_DETAIL"
     )
     polygon_max_points: int = _env(
         80, "Points that an outline may have.", "LABELVINO_POLYGON_MAX_POINTS", ge=4, le=10_000

@@ -1,14 +1,17 @@
 """Mask -> polygons with as few points as a wanted overlap takes.
 
 Each ring starts as a coarse figure and is refined where it errs by the largest area (top-down, as
-Douglas and Peucker 1973 split, but ordered by area, which is what overlap counts). A hole starts
-closed, with its area as its error; opening it is one more refinement, paid in points.
+Douglas and Peucker 1973 split, but ordered by area, which is what overlap counts). Its edges are
+moved outward or inward until each leaves out as much as it adds, which takes about a quarter
+fewer points than edges that end on the outline. A hole starts closed, with its area as its error;
+opening it is one more refinement, paid in points.
 """
 
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,7 @@ from backend.runtime.outlines import Part, ring_area, trace
 F64 = npt.NDArray[np.float64]
 _KEYHOLE_POINTS = 2  # a hole's slit repeats one point of the hole and one of the outline
 _HOLE_START = 4
+_SMALLEST_TURN = 0.15  # sine; edges in almost one line have no sharp meeting point
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class PolygonDetail:
     of the image; the largest part of an instance always stays.
     """
 
-    overlap: float = 0.965
+    overlap: float = 0.957
     max_points: int = 80
     min_area_px: float = 16.0
 
@@ -54,77 +58,105 @@ def polygons(mask: MaskCrop, detail: PolygonDetail) -> list[F64]:
 
 
 def _outline(part: Part, detail: PolygonDetail) -> F64:
-    holes = [hole for hole in part.holes if ring_area(hole) >= detail.min_area_px]
-    area = part.area
-    missing, added = 0.0, 0.0  # area of the mask outside the polygon, of the polygon outside it
-    outer = _Ring(part.outer)
-    rings = [outer]
-    points = outer.points
-    heap: list[tuple[float, int, _Chain | F64]] = []
-    ticket = 0
+    figure = _Figure(part, detail)
+    hurdle = detail.overlap
+    while figure.refinable:
+        estimate = figure.estimated_overlap()
+        if estimate >= hurdle:
+            overlap = figure.overlap()
+            if overlap >= detail.overlap:
+                break
+            # The estimate is too good by about this much.
+            hurdle = estimate + (detail.overlap - overlap) / 2.0
+        figure.refine()
+    return _keyhole(figure.rings[0].polygon(), [ring.polygon() for ring in figure.rings[1:]])
 
-    def push(item: _Chain | F64, error: float) -> None:
-        nonlocal ticket
-        heapq.heappush(heap, (-error, ticket, item))
-        ticket += 1
 
-    for chain in outer.chains:
-        missing, added = missing + chain.missing, added + chain.added
-        push(chain, chain.missing + chain.added)
-    for hole in part.holes:
-        added += ring_area(hole)
-    for hole in holes:
-        push(hole, ring_area(hole))
+class _Figure:
+    """A part's outline and the holes cut into it so far, under refinement."""
 
-    while heap and (area - missing < detail.overlap * (area + added) or outer.points < 3):
-        _, _, item = heapq.heappop(heap)
+    def __init__(self, part: Part, detail: PolygonDetail) -> None:
+        self._area = part.area
+        self._max_points = detail.max_points
+        self._closed = sum(ring_area(hole) for hole in part.holes)  # area of holes not cut in
+        self._error = 0.0
+        self._heap: list[tuple[float, int, _Chain | F64]] = []
+        self._tickets = count()
+        self.rings: list[_Ring] = []
+        self._points = 0
+        self._cut(part.outer)
+        for hole in part.holes:
+            if ring_area(hole) >= detail.min_area_px:
+                self._push(ring_area(hole), hole)
+
+    @property
+    def refinable(self) -> bool:
+        return bool(self._heap)
+
+    def estimated_overlap(self) -> float:
+        """Overlap with the part if the edges ended where their stretches of the ring end."""
+        return self._overlap(self._error) if self.rings[0].points >= 3 else 0.0
+
+    def overlap(self) -> float:
+        """Overlap of the polygons as they would be drawn now."""
+        return self._overlap(sum(ring.error() for ring in self.rings))
+
+    def refine(self) -> None:
+        """Add a point, or a hole, where the chords err by the largest area."""
+        _, _, item = heapq.heappop(self._heap)
         if isinstance(item, _Chain):
-            if points >= detail.max_points or item.is_edge:
-                continue
-            children: tuple[_Chain, ...] = item.split()
-            points += 1
-            missing -= item.missing
-            added -= item.added
-        else:
-            if points + _HOLE_START + _KEYHOLE_POINTS > detail.max_points:
-                continue
-            ring = _Ring(item)
-            rings.append(ring)
-            children = ring.chains
-            points += ring.points + _KEYHOLE_POINTS
-            added -= ring_area(item)
-        for child in children:
-            missing, added = missing + child.missing, added + child.added
-            push(child, child.missing + child.added)
-    return _keyhole(rings[0].polygon(), [ring.polygon() for ring in rings[1:]])
+            if self._points < self._max_points and not item.is_edge:
+                self._points += 1
+                self._error -= item.error
+                self._take(item.split())
+        elif self._points + _HOLE_START + _KEYHOLE_POINTS <= self._max_points:
+            self._points += _KEYHOLE_POINTS
+            self._closed -= ring_area(item)
+            self._cut(item)
+
+    def _overlap(self, error: float) -> float:
+        # Edges leave out as much as they add.
+        return (self._area - error / 2) / (self._area + error / 2 + self._closed)
+
+    def _cut(self, points: F64) -> None:
+        ring = _Ring(points)
+        self.rings.append(ring)
+        self._points += ring.points
+        self._take(ring.chains)
+
+    def _take(self, chains: tuple[_Chain, ...]) -> None:
+        for chain in chains:
+            self._error += chain.error
+            self._push(chain.chord_error, chain)
+
+    def _push(self, area: float, item: _Chain | F64) -> None:
+        heapq.heappush(self._heap, (-area, next(self._tickets), item))
 
 
-@dataclass(eq=False)
 class _Chain:
-    """The stretch of a ring between two kept points, for which the polygon has one edge."""
+    """The stretch of a ring between two kept points, for which the polygon has one edge.
 
-    ring: _Ring
-    first: int
-    last: int  # index into the doubled ring, > first
-    missing: float = field(init=False)
-    added: float = field(init=False)
-    farthest: int = field(init=False)
+    The edge lies parallel to the chord of the two points, moved by `shift` pixels to the side so
+    that it leaves out as much area as it adds; `error` is the sum of both, `chord_error` the same
+    without the move.
+    """
 
-    def __post_init__(self) -> None:
-        points = self.ring.doubled[self.first : self.last + 1]
-        chord = points[-1] - points[0]
-        length = float(np.hypot(chord[0], chord[1]))
+    def __init__(self, ring: _Ring, first: int, last: int) -> None:
+        """`first`, `last`: indices into the doubled ring, first < last."""
+        self.ring, self.first, self.last = ring, first, last
+        points = ring.doubled[first : last + 1]
         rel = points - points[0]
-        if length == 0.0:
+        if not rel[-1].any():
+            self.shift, self.error = 0.0, ring_area(points)
+            self.chord_error = self.error
             distance = np.hypot(rel[:, 0], rel[:, 1])
-            self.missing, self.added = ring_area(points), 0.0
         else:
-            along = (rel @ chord) / length
-            # positive: the ring lies on the outer side of the edge, the polygon misses it
-            aside = (chord[1] * rel[:, 0] - chord[0] * rel[:, 1]) / -length
-            self.missing, self.added = _areas_beside(along, aside)
-            distance = np.hypot(aside, along - np.clip(along, 0.0, length))
-        self.farthest = self.first + int(np.argmax(distance))
+            along, aside = _frame(points, points[0], points[-1])
+            self.shift = float((aside[:-1] + aside[1:]) @ np.diff(along)) / 2.0 / float(along[-1])
+            self.error = _area_beside(along, aside - self.shift)
+            self.chord_error = _area_beside(along, aside)
+            distance = np.hypot(aside, along - np.clip(along, 0.0, along[-1]))
+        self.farthest = first + int(np.argmax(distance))
 
     @property
     def is_edge(self) -> bool:
@@ -134,41 +166,86 @@ class _Chain:
     def split(self) -> tuple[_Chain, _Chain]:
         """Keep the farthest point too."""
         middle = min(max(self.farthest, self.first + 1), self.last - 1)
-        self.ring.kept.add(middle % self.ring.size)
-        return _Chain(self.ring, self.first, middle), _Chain(self.ring, middle, self.last)
+        chains = (_Chain(self.ring, self.first, middle), _Chain(self.ring, middle, self.last))
+        for chain in chains:
+            self.ring.chain_from[chain.first] = chain
+        return chains
 
-
-def _areas_beside(along: F64, aside: F64) -> tuple[float, float]:
-    """Areas between a path and its chord, on the right and on the left of the chord."""
-    width = np.abs(np.diff(along))
-    a, b = aside[:-1], aside[1:]
-    right_a, right_b = np.maximum(a, 0.0), np.maximum(b, 0.0)
-    left_a, left_b = np.maximum(-a, 0.0), np.maximum(-b, 0.0)
-    crossing = a * b < 0.0
-    # where the path crosses the chord, each side gets a triangle instead of a trapezium
-    span = np.where(crossing, np.abs(a) + np.abs(b), 1.0)
-    right = np.where(crossing, (right_a**2 + right_b**2) / span, right_a + right_b)
-    left = np.where(crossing, (left_a**2 + left_b**2) / span, left_a + left_b)
-    return float(right @ width) / 2.0, float(left @ width) / 2.0
+    def error_of(self, start: F64, end: F64) -> float:
+        """Area between the stretch and an edge from `start` to `end`."""
+        path = np.concatenate([[start], self.ring.doubled[self.first : self.last + 1], [end]])
+        if np.array_equal(start, end):
+            return ring_area(path)
+        return _area_beside(*_frame(path, start, end))
 
 
 class _Ring:
-    """A ring under refinement: which of its points are kept."""
+    """A ring under refinement: the chains between its kept points."""
 
     def __init__(self, points: F64) -> None:
         self.size = len(points)
-        start = points[0]
-        far = int(np.argmax(((points - start) ** 2).sum(axis=1)))
         self.doubled = np.concatenate([points, points])
-        self.kept = {0, far}
-        self.chains: tuple[_Chain, ...] = (_Chain(self, 0, far), _Chain(self, far, self.size))
+        self._low, self._high = points.min(axis=0), points.max(axis=0)
+        far = int(np.argmax(((points - points[0]) ** 2).sum(axis=1)))
+        self.chains = (_Chain(self, 0, far), _Chain(self, far, self.size))
+        self.chain_from = {chain.first: chain for chain in self.chains}
 
     @property
     def points(self) -> int:
-        return len(self.kept)
+        return len(self.chain_from)
+
+    def error(self) -> float:
+        """Area between the ring and its polygon."""
+        polygon = self.polygon()
+        ends = np.roll(polygon, -1, axis=0)
+        chains = [self.chain_from[first] for first in sorted(self.chain_from)]
+        return sum(
+            chain.error_of(start, end)
+            for chain, start, end in zip(chains, polygon, ends, strict=True)
+        )
 
     def polygon(self) -> F64:
-        return self.doubled[sorted(self.kept)]
+        """The kept points, moved to where the shifted edges meet, within the ring's bounds."""
+        chains = [self.chain_from[first] for first in sorted(self.chain_from)]
+        kept = self.doubled[[chain.first for chain in chains]]
+        edge = np.roll(kept, -1, axis=0) - kept
+        ahead = edge / np.maximum(np.hypot(edge[:, 0], edge[:, 1]), 1e-9)[:, np.newaxis]
+        shift = np.array([chain.shift for chain in chains])
+        aside = np.column_stack([-ahead[:, 1], ahead[:, 0]]) * shift[:, np.newaxis]
+        # Edge k - 1 and edge k meet in point k.
+        behind, before = np.roll(ahead, 1, axis=0), np.roll(aside, 1, axis=0)
+        sine = _cross(behind, ahead)
+        turns = np.abs(sine) > _SMALLEST_TURN
+        way = np.where(turns, _cross(aside - before, ahead) / np.where(turns, sine, 1.0), 0.0)
+        move = np.where(
+            turns[:, np.newaxis], before + behind * way[:, np.newaxis], (aside + before) / 2
+        )
+        # A sharp corner must not run away.
+        reach = 2.0 * np.maximum(np.abs(shift), np.abs(np.roll(shift, 1))) + 0.5
+        far = np.maximum(np.hypot(move[:, 0], move[:, 1]) / reach, 1.0)
+        moved = kept + move / far[:, np.newaxis]
+        return np.asarray(np.clip(moved, self._low, self._high), np.float64)
+
+
+def _frame(path: F64, start: F64, end: F64) -> tuple[F64, F64]:
+    """Coordinates of a path along the line from `start` to `end`, and to its side, in pixels."""
+    way = end - start
+    along, aside = np.array([[way[0], way[1]], [-way[1], way[0]]]) @ (path - start).T
+    length = np.hypot(way[0], way[1])
+    return along / length, aside / length
+
+
+def _area_beside(along: F64, aside: F64) -> float:
+    """Area between a path and the line that `along` runs on."""
+    a, b = np.abs(aside[:-1]), np.abs(aside[1:])
+    # Where the path crosses the line, there are two triangles instead of a trapezium.
+    crossing = aside[:-1] * aside[1:] < 0.0
+    heights = np.where(crossing, (a * a + b * b) / np.where(crossing, a + b, 1.0), a + b)
+    return float(np.dot(heights, np.abs(np.diff(along)))) / 2.0
+
+
+def _cross(a: F64, b: F64) -> F64:
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], np.float64)
 
 
 def _keyhole(outer: F64, holes: list[F64]) -> F64:

@@ -49,8 +49,9 @@ def test_default_polygons_keep_the_mask_in_few_points(model: Path, photos_dir: P
             points += [len(ring) for ring in rings]
     assert len(overlaps) > 300
     assert np.mean(overlaps) >= 0.97
+    assert min(overlaps) >= 0.95
     assert max(points) <= 80
-    assert np.mean(points) <= 17
+    assert np.mean(points) <= 12
 
 
 def test_predict_writes_coco_results_that_pycocotools_evaluates(

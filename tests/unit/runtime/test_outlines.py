@@ -107,10 +107,10 @@ def test_ellipse_with_hole_in_few_points(shift: int) -> None:
     outer = ((xs - 150) / 120) ** 2 + ((ys - 100) / 80) ** 2 < 1
     pixels = outer & ((xs - 150) ** 2 + (ys - 100) ** 2 > 20**2)
     (ring,) = polygons(MaskCrop(shift, shift, pixels), PolygonDetail())
-    assert len(ring) <= 30
+    assert len(ring) <= 22
     drawn = coco_mask.frPyObjects([(ring - shift).ravel().tolist()], 200, 300)
     truth = coco_mask.encode(np.asfortranarray(pixels.astype(np.uint8)))
-    assert coco_mask.iou(drawn, [truth], [0])[0][0] >= 0.96
+    assert coco_mask.iou(drawn, [truth], [0])[0][0] >= 0.955
 
 
 def test_small_parts_are_left_out_but_never_the_largest() -> None:
