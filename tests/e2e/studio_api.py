@@ -58,9 +58,6 @@ class LabelStudio:
         )
         return Project(made["id"], made["title"])
 
-    def delete_project(self, project: Project) -> None:
-        self.call("DELETE", f"/api/projects/{project.id}/")
-
     def upload(self, project: Project, files: Iterable[tuple[str, bytes]]) -> list[int]:
         """Upload images, one task each. Gives the task ids in the order of the files."""
         # Label Studio keeps one file per form field, so each needs a field of its own.
@@ -85,10 +82,6 @@ class LabelStudio:
         body = {"project": project.id, "path": str(folder), "use_blob_urls": True}
         return int(self.call("POST", "/api/storages/localfiles", json=body)["id"])
 
-    def sync_local_files(self, storage_id: int) -> None:
-        """Make a task for every file of the storage."""
-        self.call("POST", f"/api/storages/localfiles/{storage_id}/sync")
-
     def tasks(self, project: Project) -> list[dict[str, Any]]:
         """All tasks of a project in order of id, without their predictions."""
         query = {"project": project.id, "page_size": 1000, "fields": "all"}
@@ -111,14 +104,6 @@ class LabelStudio:
             }
         return int(self.call("POST", "/api/ml/", json=body)["id"])
 
-    def backend(self, backend_id: int) -> dict[str, Any]:
-        """The backend's row, with its state as Label Studio sees it just now."""
-        row: dict[str, Any] = self.call("GET", f"/api/ml/{backend_id}")
-        return row
-
-    def start_training(self, backend_id: int) -> None:
-        self.call("POST", f"/api/ml/{backend_id}/train", json={})
-
     def retrieve_predictions(self, project: Project, task_ids: Sequence[int]) -> dict[str, Any]:
         """The Data Manager's action "Retrieve Predictions" on the selected tasks."""
         body = {"selectedItems": {"all": False, "included": list(task_ids)}}
@@ -132,13 +117,6 @@ class LabelStudio:
             "GET", "/api/predictions/", params={"task": task_id}
         )
         return found
-
-    def import_predictions(self, project: Project, predictions: Sequence[Mapping[str, Any]]) -> int:
-        """Store predictions made elsewhere; gives how many Label Studio kept."""
-        answer = self.call(
-            "POST", f"/api/projects/{project.id}/import/predictions", json=list(predictions)
-        )
-        return int(answer["created"])
 
     def annotations(self, task_id: int) -> list[dict[str, Any]]:
         """The submitted annotations of a task."""
