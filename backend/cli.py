@@ -132,8 +132,8 @@ def serve(model: Path | None, **given: Any) -> None:
             f"log level '{settings.log_level}' is not one of DEBUG, INFO, WARNING, ERROR."
         )
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses
-    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole addresses
+    logging.getLogger("httpcore2").setLevel(logging.WARNING)
     run_server(settings)
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 
 CONFIG = """<View><Image name="image" value="$image"/><PolygonLabels name="p" toName="image">
@@ -37,7 +37,7 @@ def main() -> None:
         [*command, "--model", model, "--port", str(port)], stderr=subprocess.DEVNULL
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
             _wait(client)
             print("| parallel /predict | /health p50 | p99 | most | tasks/s |")
             print("| --- | --- | --- | --- | --- |")
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _measure(
-    client: httpx.Client, tasks: list[dict[str, object]], parallel: int
+    client: httpx2.Client, tasks: list[dict[str, object]], parallel: int
 ) -> tuple[list[float], float]:
     """Milliseconds of each /health, and tasks a second, with `parallel` requests running."""
     stop = threading.Event()
@@ -84,12 +84,12 @@ def _measure(
     return waits, sum(done) / (time.monotonic() - start)
 
 
-def _wait(client: httpx.Client) -> None:
+def _wait(client: httpx2.Client) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
             client.get("/health").raise_for_status()
-        except httpx.TransportError:
+        except httpx2.TransportError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import httpx
+import httpx2
 
 from backend.labelstudio.deadline import wait_s
 from backend.runtime.errors import FetchError, SettingsError
@@ -105,8 +105,8 @@ def _split(entry: str) -> tuple[str, int | None]:
 def _host_name(host: str, entry: str) -> str:
     if host and not set(host) & set("/*@?# :"):
         try:
-            return httpx.URL(f"http://{host}").raw_host.decode("ascii")
-        except httpx.InvalidURL:
+            return httpx2.URL(f"http://{host}").raw_host.decode("ascii")
+        except httpx2.InvalidURL:
             pass
     raise SettingsError(
         f"allowed host '{entry}' is not understood: use a host name, host:port, an IP address or "

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
 
-import httpx
+import httpx2
 
 from backend.labelstudio.addresses import AddressGuard, AllowedHosts, Resolver, system_resolver
 from backend.labelstudio.fetch_limits import DEFAULT_LIMITS, FetchLimits
@@ -68,7 +68,7 @@ class LabelStudioClient:
     def has_token(self) -> bool:
         return self._token is not None
 
-    def owns(self, url: httpx.URL) -> bool:
+    def owns(self, url: httpx2.URL) -> bool:
         """True for addresses of the configured Label Studio: same origin, below its prefix."""
         base = self._base
         if (url.scheme, url.raw_host, url.port) != (base.scheme, base.raw_host, base.port):
@@ -81,7 +81,7 @@ class LabelStudioClient:
         """True for a relative address that already has the path prefix, where there is one."""
         return self._prefix != "" and address.startswith(f"{self._prefix}/")
 
-    def url_for(self, address: str) -> httpx.URL:
+    def url_for(self, address: str) -> httpx2.URL:
         """A relative address (path and query) at the configured Label Studio.
 
         Label Studio writes some addresses with its prefix and some without; both are understood.
@@ -92,7 +92,7 @@ class LabelStudioClient:
         origin = str(self._base.copy_with(raw_path=b"/")).rstrip("/")
         return parsed_url(origin + prefix + path)
 
-    def presign_url(self, uri: str, task_id: int) -> httpx.URL:
+    def presign_url(self, uri: str, task_id: int) -> httpx2.URL:
         """Where Label Studio resolves a cloud address (`s3://...`) of a task.
 
         It answers with 303 to a presigned address, or with the bytes
@@ -102,7 +102,7 @@ class LabelStudioClient:
         return self.url_for(f"{self._prefix}/tasks/{task_id}/presign/?fileuri={encoded}")
 
     @contextmanager
-    def get(self, url: httpx.URL) -> Iterator[httpx.Response]:
+    def get(self, url: httpx2.URL) -> Iterator[httpx2.Response]:
         """One GET with the token; the body is to be streamed within the block.
 
         After 401 a Personal Access Token is refreshed once. Redirects are not followed. Raises
@@ -116,10 +116,10 @@ class LabelStudioClient:
         finally:
             response.close()
 
-    def _authorized_get(self, url: httpx.URL) -> httpx.Response:
+    def _authorized_get(self, url: httpx2.URL) -> httpx2.Response:
         token = self._token
         if token is None:
-            return self._transport.handle_request(httpx.Request("GET", url, headers=HEADERS))
+            return self._transport.handle_request(httpx2.Request("GET", url, headers=HEADERS))
         try:
             authorization = token.authorization()
             response = self._get_as(authorization, url)
@@ -132,14 +132,14 @@ class LabelStudioClient:
             ) from error
         return response
 
-    def _get_as(self, authorization: str, url: httpx.URL) -> httpx.Response:
+    def _get_as(self, authorization: str, url: httpx2.URL) -> httpx2.Response:
         headers = {**HEADERS, "Authorization": authorization}
-        return self._transport.handle_request(httpx.Request("GET", url, headers=headers))
+        return self._transport.handle_request(httpx2.Request("GET", url, headers=headers))
 
     def _exchange(self, secret: str) -> str:
         """Personal access token -> access token."""
         url = self.url_for(f"{self._prefix}/api/token/refresh/")
-        request = httpx.Request("POST", url, headers=HEADERS, json={"refresh": secret})
+        request = httpx2.Request("POST", url, headers=HEADERS, json={"refresh": secret})
         response = self._transport.handle_request(request)
         try:
             if response.status_code in (400, 401, 403):
@@ -177,14 +177,14 @@ class LabelStudioClient:
         return f"LabelStudioClient({str(self._base)!r}, {self._token!r})"
 
 
-def parsed_url(text: str) -> httpx.URL:
+def parsed_url(text: str) -> httpx2.URL:
     """An http(s) address, percent-encoded where it must be.
 
     Raises FetchError, without the text: what is damaged may hold a password in any place.
     """
     try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, UnicodeError):
+        url = httpx2.URL(text)
+    except (httpx2.InvalidURL, UnicodeError):
         raise FetchError("the address is damaged: correct it in the task's data.") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise FetchError("the address is neither http nor https, or has no host.")
@@ -198,7 +198,7 @@ def parsed_url(text: str) -> httpx.URL:
     return url
 
 
-def _base_url(text: str) -> httpx.URL:
+def _base_url(text: str) -> httpx2.URL:
     try:
         url = parsed_url(text.strip())
     except FetchError as error:
@@ -209,7 +209,7 @@ def _base_url(text: str) -> httpx.URL:
     return url.copy_with(query=None, fragment=None)
 
 
-def _access_of(response: httpx.Response) -> str | None:
+def _access_of(response: httpx2.Response) -> str | None:
     """The access token of a refresh answer; None where there is none."""
     if response.status_code != 200:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 
-import httpx
+import httpx2
 
 from backend.runtime.errors import FetchError
 
@@ -23,7 +23,7 @@ def check_size(size_bytes: int, max_bytes: int) -> None:
         )
 
 
-def read_image_body(response: httpx.Response, max_bytes: int) -> bytes:
+def read_image_body(response: httpx2.Response, max_bytes: int) -> bytes:
     """The body of a 200 answer, at most `max_bytes` of it in memory, packed or not.
 
     A stated length is only believed when it is too large. Raises FetchError.
@@ -47,7 +47,7 @@ def read_image_body(response: httpx.Response, max_bytes: int) -> bytes:
     return data
 
 
-def _plain(response: httpx.Response, max_bytes: int) -> bytes:
+def _plain(response: httpx2.Response, max_bytes: int) -> bytes:
     data = bytearray()
     for chunk in response.iter_raw():
         data += chunk
@@ -55,7 +55,7 @@ def _plain(response: httpx.Response, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _unpacked(response: httpx.Response, max_bytes: int) -> bytes:
+def _unpacked(response: httpx2.Response, max_bytes: int) -> bytes:
     unpack = zlib.decompressobj(_GZIP_OR_ZLIB)
     data = bytearray()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 
 from backend.labelstudio.client import HEADERS, LabelStudioClient, parsed_url
 from backend.labelstudio.fetch_limits import FetchLimits
@@ -20,14 +20,14 @@ class ImageDownload:
     def __init__(
         self,
         label_studio: LabelStudioClient | None,
-        others: httpx.BaseTransport,
+        others: httpx2.BaseTransport,
         limits: FetchLimits,
     ) -> None:
         self._label_studio = label_studio
         self._others = others
         self._limits = limits
 
-    def get(self, url: httpx.URL, *, with_token: bool) -> bytes:
+    def get(self, url: httpx2.URL, *, with_token: bool) -> bytes:
         """Bytes at `url`, each redirect checked as the first address.
 
         `with_token`: `url` is Label Studio's. A chain that leaves it never gets the token again.
@@ -54,18 +54,18 @@ class ImageDownload:
         )
 
     @contextmanager
-    def _open(self, url: httpx.URL, with_token: bool) -> Iterator[httpx.Response]:
+    def _open(self, url: httpx2.URL, with_token: bool) -> Iterator[httpx2.Response]:
         if with_token and self._label_studio is not None:
             with self._label_studio.get(url) as response:
                 yield response
             return
-        response = self._others.handle_request(httpx.Request("GET", url, headers=HEADERS))
+        response = self._others.handle_request(httpx2.Request("GET", url, headers=HEADERS))
         try:
             yield response
         finally:
             response.close()
 
-    def _body(self, response: httpx.Response, with_token: bool) -> bytes:
+    def _body(self, response: httpx2.Response, with_token: bool) -> bytes:
         if response.status_code == 200:
             return read_image_body(response, self._limits.max_bytes)
         has_token = self._label_studio is not None and self._label_studio.has_token
@@ -73,7 +73,7 @@ class ImageDownload:
             status_reason(response.status_code, at_label_studio=with_token, has_token=has_token)
         )
 
-    def _stays(self, url: httpx.URL, following: httpx.URL) -> bool:
+    def _stays(self, url: httpx2.URL, following: httpx2.URL) -> bool:
         """Whether a redirect of Label Studio stays there; raises where it tells of a setting."""
         if following.path.rstrip("/").endswith("/user/login"):
             raise FetchError("Label Studio asks for a login: check LABEL_STUDIO_API_KEY.")
@@ -83,10 +83,10 @@ class ImageDownload:
         return self._label_studio is not None and self._label_studio.owns(following)
 
 
-def _redirected(url: httpx.URL, location: str) -> httpx.URL:
+def _redirected(url: httpx2.URL, location: str) -> httpx2.URL:
     """The address a redirect leads to; raises FetchError, without `location`, for a damaged one."""
     try:
         joined = str(url.join(location))
-    except (httpx.InvalidURL, ValueError):
+    except (httpx2.InvalidURL, ValueError):
         raise FetchError("the server redirects to a damaged address: check its log.") from None
     return parsed_url(joined)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, unquote
 
-import httpx
+import httpx2
 
 from backend.labelstudio.addresses import AddressGuard, AllowedHosts, Resolver, system_resolver
 from backend.labelstudio.client import LabelStudioClient, parsed_url
@@ -169,7 +169,7 @@ class ImageFetcher:
             )
         return self._download.get(self._label_studio.presign_url(uri, task_id), with_token=True)
 
-    def _from_http(self, url: httpx.URL) -> bytes:
+    def _from_http(self, url: httpx2.URL) -> bytes:
         if self._label_studio is None or not self._label_studio.owns(url):
             return self._download.get(url, with_token=False)
         data = self._local_copy(url.raw_path.decode("ascii"))

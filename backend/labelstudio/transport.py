@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import certifi
-import httpcore
-import httpx
+import httpcore2
+import httpx2
 
 from backend.labelstudio import deadline
 from backend.labelstudio.addresses import AddressGuard
@@ -33,8 +33,8 @@ _sending: ContextVar[bool] = ContextVar("sending", default=False)
 _AddressesOf = Callable[[str, int, float | None], list[str]]
 
 
-class GuardedTransport(httpx.BaseTransport):
-    """An httpx transport; many threads may use one.
+class GuardedTransport(httpx2.BaseTransport):
+    """An httpx2 transport; many threads may use one.
 
     Every error is a FetchError whose message says the reason and the remedy, not the address.
     """
@@ -51,7 +51,7 @@ class GuardedTransport(httpx.BaseTransport):
         _keep_secrets_out_of_logs()
         self._guard = guard
         self._limits = limits
-        self._direct = httpcore.ConnectionPool(
+        self._direct = httpcore2.ConnectionPool(
             ssl_context=tls,
             max_connections=_MAX_CONNECTIONS,
             keepalive_expiry=_KEEPALIVE_S,
@@ -59,26 +59,26 @@ class GuardedTransport(httpx.BaseTransport):
         )
         self._proxied = _proxy_pool(proxy, tls) if proxy else None
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         sending = _sending.set(True)
         try:
             with _explained(self._limits):
                 answer = self._send(request)
         finally:
             _sending.reset(sending)
-        return httpx.Response(
+        return httpx2.Response(
             answer.status,
             headers=answer.headers,
             stream=_Body(answer, self._limits),
             extensions=answer.extensions,
         )
 
-    def _send(self, request: httpx.Request) -> httpcore.Response:
+    def _send(self, request: httpx2.Request) -> httpcore2.Response:
         url = request.url
         default_port = 443 if url.scheme == "https" else 80
         host, port = url.raw_host.decode("ascii"), url.port or default_port
         connect_s, read_s = self._limits.connect_timeout_s, self._limits.read_timeout_s
-        pool: httpcore.ConnectionPool = self._direct
+        pool: httpcore2.ConnectionPool = self._direct
         if self._proxied and self._guard.is_for_proxy(host, port, connect_s):
             pool = self._proxied
         timeouts = {
@@ -87,9 +87,9 @@ class GuardedTransport(httpx.BaseTransport):
             "write": read_s,
             "pool": deadline.wait_s(read_s),
         }
-        sent = httpcore.Request(
+        sent = httpcore2.Request(
             request.method,
-            httpcore.URL(
+            httpcore2.URL(
                 scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
             ),
             headers=request.headers.raw,
@@ -98,7 +98,7 @@ class GuardedTransport(httpx.BaseTransport):
         )
         try:
             return pool.handle_request(sent)
-        except httpcore.RemoteProtocolError:
+        except httpcore2.RemoteProtocolError:
             if request.method != "GET":
                 raise
             # A server may close an idle connection just when we use it again.
@@ -130,18 +130,18 @@ def tls_context(ca_bundle: Path | None = None) -> ssl.SSLContext:
     return context
 
 
-def _proxy_pool(proxy: str, tls: ssl.SSLContext) -> httpcore.HTTPProxy:
+def _proxy_pool(proxy: str, tls: ssl.SSLContext) -> httpcore2.HTTPProxy:
     # The text may hold a password: no message shows it.
     try:
-        settings = httpx.Proxy(proxy)
-    except (ValueError, httpx.InvalidURL):
+        settings = httpx2.Proxy(proxy)
+    except (ValueError, httpx2.InvalidURL):
         raise SettingsError(
             "the proxy is not understood: set LABELVINO_PROXY to http://host:port."
         ) from None
     if settings.url.scheme not in ("http", "https") or not settings.url.host:
         raise SettingsError("the proxy must be an http or https address: check LABELVINO_PROXY.")
-    return httpcore.HTTPProxy(
-        proxy_url=httpcore.URL(str(settings.url)),
+    return httpcore2.HTTPProxy(
+        proxy_url=httpcore2.URL(str(settings.url)),
         proxy_auth=settings.raw_auth,
         proxy_ssl_context=tls if settings.url.scheme == "https" else None,
         ssl_context=tls,
@@ -151,15 +151,15 @@ def _proxy_pool(proxy: str, tls: ssl.SSLContext) -> httpcore.HTTPProxy:
     )
 
 
-class _Backend(httpcore.NetworkBackend):
+class _Backend(httpcore2.NetworkBackend):
     """Connects to the addresses that `addresses_of` gives, and to nothing else.
 
-    Host header and TLS name stay those of the URL, since httpcore takes them from there.
+    Host header and TLS name stay those of the URL, since httpcore2 takes them from there.
     """
 
     def __init__(self, addresses_of: _AddressesOf) -> None:
         self._addresses_of = addresses_of
-        self._sockets = httpcore.SyncBackend()
+        self._sockets = httpcore2.SyncBackend()
 
     def connect_tcp(
         self,
@@ -167,8 +167,8 @@ class _Backend(httpcore.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
         failure: Exception | None = None
         for address in self._addresses_of(host, port, timeout):
             try:
@@ -176,15 +176,15 @@ class _Backend(httpcore.NetworkBackend):
                     address, port, deadline.wait_s(timeout), local_address, socket_options
                 )
                 return _Stream(stream)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
-        raise failure or httpcore.ConnectError(f"{host} has no address")
+        raise failure or httpcore2.ConnectError(f"{host} has no address")
 
 
-class _Stream(httpcore.NetworkStream):
+class _Stream(httpcore2.NetworkStream):
     """A socket whose every wait ends with the deadline."""
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -201,7 +201,7 @@ class _Stream(httpcore.NetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         wait_s = deadline.wait_s(timeout)
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, wait_s))
 
@@ -209,8 +209,8 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response, limits: FetchLimits) -> None:
+class _Body(httpx2.SyncByteStream):
+    def __init__(self, answer: httpcore2.Response, limits: FetchLimits) -> None:
         self._answer = answer
         self._limits = limits
 
@@ -227,16 +227,20 @@ def _explained(limits: FetchLimits) -> Iterator[None]:
     """The one place where errors of the network become ours."""
     try:
         yield
-    except httpcore.ProxyError as error:
+    except httpcore2.ProxyError as error:
         raise FetchError(f"the proxy refused ({error}): check LABELVINO_PROXY.") from error
-    except (httpcore.TimeoutException, TimeoutError) as error:
+    except (httpcore2.TimeoutException, TimeoutError) as error:
         raise FetchError(
             f"no complete answer in time (connect {limits.connect_timeout_s:g} s, silence "
             f"{limits.read_timeout_s:g} s, in all {limits.total_timeout_s:g} s or the request's "
             "own budget): check that the server is up and fast enough, or raise "
             "LABELVINO_FETCH_TIMEOUT."
         ) from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
+    except (
+        httpcore2.NetworkError,
+        httpcore2.ProtocolError,
+        httpcore2.UnsupportedProtocol,
+    ) as error:
         raise FetchError(_network_reason(error)) from error
 
 
@@ -251,7 +255,7 @@ def _network_reason(error: Exception) -> str:
         )
     if cause is not None:
         return f"TLS failed ({cause}): check whether the server speaks https on this port."
-    if isinstance(error, httpcore.ConnectError):
+    if isinstance(error, httpcore2.ConnectError):
         return f"no connection ({error}): check the host and port, and that the server is up."
     return f"the connection broke off ({error}): try again, or check the server's log."
 
@@ -261,9 +265,9 @@ def _no_secrets(record: logging.LogRecord) -> bool:
 
 
 def _keep_secrets_out_of_logs() -> None:
-    """At DEBUG httpcore logs answers with their headers, presigned addresses among them.
+    """At DEBUG httpcore2 logs answers with their headers, presigned addresses among them.
 
     Only records of our own requests are dropped.
     """
     for part in ("connection", "http11", "http2", "proxy", "socks"):
-        logging.getLogger(f"httpcore.{part}").addFilter(_no_secrets)
+        logging.getLogger(f"httpcore2.{part}").addFilter(_no_secrets)

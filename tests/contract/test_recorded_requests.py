@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from backend.fair_pool import FairPool
@@ -54,7 +54,7 @@ def label_studio(photos_dir: Path) -> Iterator[LocalServer]:
 @pytest.fixture(scope="module")
 def client(
     tmp_path_factory: pytest.TempPathFactory, label_studio: LocalServer
-) -> Iterator[httpx.Client]:
+) -> Iterator[httpx2.Client]:
     path = tmp_path_factory.mktemp("model") / "toy.xml"
     engine = Engine(save_toy_model(path, INSTANCES, toy_contract(("person", "car", "dog"))))
     fetcher = ImageFetcher(
@@ -67,7 +67,7 @@ def client(
     pool.close()
 
 
-def send_request(client: httpx.Client, request: dict[str, Any]) -> Any:
+def send_request(client: httpx2.Client, request: dict[str, Any]) -> Any:
     return client.request(
         request["method"], request["path"],
         content=None if request["body"] is None else json.dumps(request["body"]),
@@ -76,7 +76,7 @@ def send_request(client: httpx.Client, request: dict[str, Any]) -> Any:
 
 
 def test_every_recorded_request_is_answered(
-    client: httpx.Client, requests: list[dict[str, Any]], label_studio: LocalServer
+    client: httpx2.Client, requests: list[dict[str, Any]], label_studio: LocalServer
 ) -> None:
     assert len(requests) >= 20
     for request in requests:
@@ -89,7 +89,7 @@ def test_every_recorded_request_is_answered(
 
 
 def test_setup_names_the_version_of_the_predictions(
-    client: httpx.Client, requests: list[dict[str, Any]]
+    client: httpx2.Client, requests: list[dict[str, Any]]
 ) -> None:
     setup = next(r for r in requests if r["path"] == "/setup")
     predict = next(r for r in requests if r["label"] == "retrieve_dm")
@@ -100,7 +100,7 @@ def test_setup_names_the_version_of_the_predictions(
 
 
 def test_every_prediction_is_valid_for_the_sdk(
-    client: httpx.Client, requests: list[dict[str, Any]], sdk: SdkOracle, label_studio: LocalServer
+    client: httpx2.Client, requests: list[dict[str, Any]], sdk: SdkOracle, label_studio: LocalServer
 ) -> None:
     checked = 0
     for request in requests:
@@ -120,7 +120,7 @@ def test_every_prediction_is_valid_for_the_sdk(
 
 
 def test_the_cloud_address_goes_through_label_studio(
-    client: httpx.Client, requests: list[dict[str, Any]], label_studio: LocalServer
+    client: httpx2.Client, requests: list[dict[str, Any]], label_studio: LocalServer
 ) -> None:
     label_studio.seen.clear()
     request = next(r for r in requests if r["label"] == "s3_presignTrue")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 from child_process import ServerProcess, free_port
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -48,7 +48,7 @@ class BackendServer:
 
     def answered(self, path: str, status: int, auth: tuple[str, str] | None = None) -> int:
         """How many requests to `path` were answered with `status` so far, by its own metrics."""
-        response = httpx.get(f"{self.url}/metrics", auth=auth, timeout=10.0, trust_env=False)
+        response = httpx2.get(f"{self.url}/metrics", auth=auth, timeout=10.0, trust_env=False)
         response.raise_for_status()
         wanted = {"path": path, "status": str(status)}
         for family in text_string_to_metric_families(response.text):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 
 STOP_TIMEOUT_S = 15.0
 
@@ -54,9 +54,9 @@ class ServerProcess:
             if self._process.poll() is not None:
                 raise ServerError(f"ended with {self._process.returncode}:\n{self.log_tail()}")
             try:
-                if httpx.get(url, timeout=5.0, trust_env=False).status_code == 200:
+                if httpx2.get(url, timeout=5.0, trust_env=False).status_code == 200:
                     return
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 pass
             time.sleep(0.1)
         raise ServerError(f"{url} did not answer within {timeout_s} s:\n{self.log_tail()}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 PREDICT_TIMEOUT_S = 110.0  # Label Studio itself waits 100 s for a backend
 
@@ -33,7 +33,7 @@ class LabelStudio:
 
     def __init__(self, url: str, authorization: str) -> None:
         self.url = url
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=url, headers={"Authorization": authorization}, timeout=PREDICT_TIMEOUT_S
         )
 

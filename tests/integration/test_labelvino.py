@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
@@ -201,9 +201,9 @@ def test_serve_starts_and_stops(model: Path, stop: signal.Signals, code: int) ->
         deadline = time.monotonic() + 60
         while True:
             try:
-                assert httpx.get(f"{url}/health").json()["status"] == "UP"
+                assert httpx2.get(f"{url}/health").json()["status"] == "UP"
                 break
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 assert time.monotonic() < deadline and process.poll() is None
                 time.sleep(0.05)
         process.send_signal(stop)

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 
@@ -78,7 +78,7 @@ Serve = Callable[..., Any]
 @pytest.fixture
 def serve(engine: Engine, source: Source) -> Serve:
     @contextmanager
-    def start(workers: int = 2, **settings: Any) -> Iterator[httpx.Client]:
+    def start(workers: int = 2, **settings: Any) -> Iterator[httpx2.Client]:
         pool = FairPool(workers)
         predictor = Predictor(engine, source, PredictorOptions(), pool)
         try:

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from local_ca import make_ca
 from local_server import IMAGE, Answer, LocalServer, local_server, send
@@ -250,9 +250,9 @@ def test_path_prefix(server: LocalServer) -> None:
 )
 def test_owns(base: str, url: str, owned: bool) -> None:
     with LabelStudioClient(base, LEGACY) as client:
-        assert client.owns(httpx.URL(url)) is owned
+        assert client.owns(httpx2.URL(url)) is owned
         if not owned:
-            with pytest.raises(ValueError, match="not an address of"), client.get(httpx.URL(url)):
+            with pytest.raises(ValueError, match="not an address of"), client.get(httpx2.URL(url)):
                 pass
 
 
