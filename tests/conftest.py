@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sdk import SdkOracle
 
 import backend.runtime  # noqa: F401  first of all: it keeps OpenVINO from sending usage data
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("labelvino", deadline=None, print_blob=True)
+settings.load_profile("labelvino")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -21,7 +21,7 @@ from backend.runtime.outlines import Part, ring_area, trace
 
 F64 = npt.NDArray[np.float64]
 _KEYHOLE_POINTS = 2  # a hole's slit repeats one point of the hole and one of the outline
-_HOLE_START = 4
+_HOLE_START = 4  # points of a ring at first, at the most
 _SMALLEST_TURN = 0.15  # sine; edges in almost one line have no sharp meeting point
 
 
@@ -95,11 +95,12 @@ class _Figure:
 
     def estimated_overlap(self) -> float:
         """Overlap with the part if the edges ended where their stretches of the ring end."""
-        return self._overlap(self._error) if self.rings[0].points >= 3 else 0.0
+        return self._overlap(self._error / 2, self._error / 2)  # shifted edges are balanced
 
     def overlap(self) -> float:
         """Overlap of the polygons as they would be drawn now."""
-        return self._overlap(sum(ring.error() for ring in self.rings))
+        missing, added = np.sum([ring.errors() for ring in self.rings], axis=0)
+        return self._overlap(float(missing), float(added))
 
     def refine(self) -> None:
         """Add a point, or a hole, where the chords err by the largest area."""
@@ -114,9 +115,8 @@ class _Figure:
             self._closed -= ring_area(item)
             self._cut(item)
 
-    def _overlap(self, error: float) -> float:
-        # Edges leave out as much as they add.
-        return (self._area - error / 2) / (self._area + error / 2 + self._closed)
+    def _overlap(self, missing: float, added: float) -> float:
+        return (self._area - missing) / (self._area + added + self._closed)
 
     def _cut(self, points: F64) -> None:
         ring = _Ring(points)
@@ -153,8 +153,8 @@ class _Chain:
         else:
             along, aside = _frame(points, points[0], points[-1])
             self.shift = float((aside[:-1] + aside[1:]) @ np.diff(along)) / 2.0 / float(along[-1])
-            self.error = _area_beside(along, aside - self.shift)
-            self.chord_error = _area_beside(along, aside)
+            self.error = sum(_areas_beside(along, aside - self.shift))
+            self.chord_error = sum(_areas_beside(along, aside))
             distance = np.hypot(aside, along - np.clip(along, 0.0, along[-1]))
         self.farthest = first + int(np.argmax(distance))
 
@@ -171,38 +171,43 @@ class _Chain:
             self.ring.chain_from[chain.first] = chain
         return chains
 
-    def error_of(self, start: F64, end: F64) -> float:
-        """Area between the stretch and an edge from `start` to `end`."""
+    def errors_of(self, start: F64, end: F64) -> tuple[float, float]:
+        """Areas that an edge from `start` to `end` leaves out of the part, and adds to it."""
         path = np.concatenate([[start], self.ring.doubled[self.first : self.last + 1], [end]])
         if np.array_equal(start, end):
-            return ring_area(path)
-        return _area_beside(*_frame(path, start, end))
+            return ring_area(path), 0.0
+        return _areas_beside(*_frame(path, start, end))
 
 
 class _Ring:
-    """A ring under refinement: the chains between its kept points."""
+    """A ring under refinement: the chains between its kept points, three or four at first."""
 
     def __init__(self, points: F64) -> None:
         self.size = len(points)
         self.doubled = np.concatenate([points, points])
         self._low, self._high = points.min(axis=0), points.max(axis=0)
         far = int(np.argmax(((points - points[0]) ** 2).sum(axis=1)))
-        self.chains = (_Chain(self, 0, far), _Chain(self, far, self.size))
-        self.chain_from = {chain.first: chain for chain in self.chains}
+        self.chain_from: dict[int, _Chain] = {}
+        for half in (_Chain(self, 0, far), _Chain(self, far, self.size)):
+            self.chain_from[half.first] = half
+            if not half.is_edge:
+                half.split()
+        self.chains = tuple(self.chain_from.values())
 
     @property
     def points(self) -> int:
         return len(self.chain_from)
 
-    def error(self) -> float:
-        """Area between the ring and its polygon."""
+    def errors(self) -> tuple[float, float]:
+        """Areas that the polygon leaves out of the part, and adds to it."""
         polygon = self.polygon()
         ends = np.roll(polygon, -1, axis=0)
         chains = [self.chain_from[first] for first in sorted(self.chain_from)]
-        return sum(
-            chain.error_of(start, end)
-            for chain, start, end in zip(chains, polygon, ends, strict=True)
-        )
+        missing = added = 0.0
+        for chain, start, end in zip(chains, polygon, ends, strict=True):
+            out, over = chain.errors_of(start, end)
+            missing, added = missing + out, added + over
+        return missing, added
 
     def polygon(self) -> F64:
         """The kept points, moved to where the shifted edges meet, within the ring's bounds."""
@@ -235,13 +240,21 @@ def _frame(path: F64, start: F64, end: F64) -> tuple[F64, F64]:
     return along / length, aside / length
 
 
-def _area_beside(along: F64, aside: F64) -> float:
-    """Area between a path and the line that `along` runs on."""
-    a, b = np.abs(aside[:-1]), np.abs(aside[1:])
+def _areas_beside(along: F64, aside: F64) -> tuple[float, float]:
+    """Areas between a path and the line that `along` runs on: where `aside` is above 0, and below.
+
+    Rings have their part on the left as displayed, so that what is above 0 is missing from it.
+    """
+    width = np.abs(np.diff(along)) / 2.0
+    a, b = aside[:-1], aside[1:]
     # Where the path crosses the line, there are two triangles instead of a trapezium.
-    crossing = aside[:-1] * aside[1:] < 0.0
-    heights = np.where(crossing, (a * a + b * b) / np.where(crossing, a + b, 1.0), a + b)
-    return float(np.dot(heights, np.abs(np.diff(along)))) / 2.0
+    crossing = a * b < 0.0
+    span = np.where(crossing, np.abs(a) + np.abs(b), 1.0)
+    above_a, above_b = np.maximum(a, 0.0), np.maximum(b, 0.0)
+    above = np.where(crossing, (above_a**2 + above_b**2) / span, above_a + above_b)
+    below_a, below_b = above_a - a, above_b - b
+    below = np.where(crossing, (below_a**2 + below_b**2) / span, below_a + below_b)
+    return float(np.dot(above, width)), float(np.dot(below, width))
 
 
 def _cross(a: F64, b: F64) -> F64:
@@ -250,7 +263,7 @@ def _cross(a: F64, b: F64) -> F64:
 
 def _keyhole(outer: F64, holes: list[F64]) -> F64:
     """Join holes to the outline, the nearest first, by a slit there and back."""
-    left = [hole for hole in holes if len(hole) >= 3]
+    left = list(holes)
     while left:
         gaps = [((outer[:, np.newaxis] - hole[np.newaxis]) ** 2).sum(axis=2) for hole in left]
         nearest = int(np.argmin([gap.min() for gap in gaps]))

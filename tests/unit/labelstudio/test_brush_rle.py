@@ -58,7 +58,7 @@ def test_equals_the_sdk(name: str, sdk: SdkOracle) -> None:
     assert np.array_equal(decode_brush(rle, width, height), mask)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mask=masks)
 def test_any_mask_equals_the_sdk_and_round_trips(mask: np.ndarray, sdk: SdkOracle) -> None:
     height, width = mask.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
@@ -52,6 +52,20 @@ def test_a_hole() -> None:
     assert {tuple(p) for p in part.holes[0]} >= {(2, 1), (4, 1), (4, 3), (2, 3)}
 
 
+def test_holes_run_against_their_outline() -> None:
+    """Label Studio fills by winding: a hole of the same direction would be filled."""
+    pixels = np.ones((40, 40), np.bool_)
+    pixels[10:30, 10:30] = False
+    (part,) = trace(MaskCrop(0, 0, pixels))
+    assert signed_area(part.outer) == -1600
+    assert signed_area(part.holes[0]) == 400
+
+
+def signed_area(ring: np.ndarray) -> float:
+    (x, y), (x2, y2) = ring.T, np.roll(ring, -1, axis=0).T
+    return float((x * y2 - x2 * y).sum() / 2)
+
+
 def test_thousands_of_parts() -> None:
     pixels = np.zeros((120, 120), np.bool_)
     pixels[::2, ::2] = True
@@ -68,7 +82,6 @@ def test_area_and_pixels_are_exact(pixels: np.ndarray) -> None:
     assert np.array_equal(filled(rings, pixels.shape[1], pixels.shape[0]), pixels)
 
 
-@settings(deadline=None)
 @given(masks)
 def test_polygons_of_full_detail_are_exact_with_keyholes(pixels: np.ndarray) -> None:
     detail = PolygonDetail(overlap=1.0, max_points=10_000, min_area_px=0)
@@ -76,7 +89,6 @@ def test_polygons_of_full_detail_are_exact_with_keyholes(pixels: np.ndarray) -> 
     assert np.array_equal(filled(rings, pixels.shape[1], pixels.shape[0]), pixels)
 
 
-@settings(deadline=None)
 @given(masks, st.floats(0.5, 1.0), st.integers(4, 80))
 def test_polygons_keep_the_overlap_or_use_up_their_points(
     pixels: np.ndarray, overlap: float, max_points: int
@@ -88,7 +100,7 @@ def test_polygons_keep_the_overlap_or_use_up_their_points(
         (ring,) = polygons(crop, PolygonDetail(overlap, max_points, min_area_px=0))
         assert 3 <= len(ring) <= max_points
         assert ring.min() >= 0 and ring[:, 0].max() <= width and ring[:, 1].max() <= height
-        if len(ring) <= max_points - 8:
+        if len(ring) <= max_points - 6:  # a hole might have cost as many
             # Samples on the ring itself may count either way: an eighth of a pixel along it.
             length = np.abs(np.diff(part.outer, axis=0, append=part.outer[:1])).sum()
             assert area_overlap(mask, ring) >= overlap - length / 8 / part.area
