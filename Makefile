@@ -13,7 +13,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup envs test test-e2e chromium lint format lock clean clean-envs
+.PHONY: help setup envs test test-e2e chromium lint format docs lock clean clean-envs
 .PHONY: env-serving env-sdk env-tensorflow env-label-studio
 .DELETE_ON_ERROR:
 
@@ -74,6 +74,9 @@ lint: setup  ## ruff, mypy, import-linter
 format: setup  ## Let ruff format and repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup  ## Write docs/commands.md anew from the commands' help
+	$(BIN)/python -m tests.command_reference
 
 $(ENVS)/uv/.made: Makefile
 	rm -rf $(@D)

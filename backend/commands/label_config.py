@@ -1,0 +1,32 @@
+"""`labelvino label-config`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from backend.commands import options
+from backend.labelstudio.label_config import ControlKind
+
+
+@click.command("label-config")
+@options.model
+@click.option(
+    "--control",
+    "controls",
+    type=click.Choice(get_args(ControlKind)),
+    multiple=True,
+    help="May be given several times (default polygon).",
+)
+def label_config(model: Path | None, controls: tuple[ControlKind, ...]) -> None:
+    """Print a labelling config for the model's labels."""
+    from backend.labelstudio.config_writer import write_label_config
+    from backend.runtime.engine import load_contract
+    from backend.runtime.overlay import label_colour
+    from backend.settings import load_settings, model_path
+
+    names = load_contract(model_path(load_settings(model=model))).label_names
+    colours = tuple(label_colour(name) for name in names)
+    click.echo(write_label_config(names, controls or ("polygon",), colours), nl=False)

@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from backend.labelstudio.region_plan import ControlChoice
+
+_CHOICES = click.Choice(get_args(ControlChoice))
+_PRECISIONS = click.Choice(["auto", "f32", "bf16", "f16"])
+model = click.option(
+    "--model", type=click.Path(path_type=Path), help="The IR (.xml) that labelvino-model wrote."
+)
+device = click.option("--device", help="OpenVINO device (default AUTO); see 'labelvino devices'.")
+precision = click.option(
+    "--precision", type=_PRECISIONS, help="Inference precision (default auto: the device's choice)."
+)
+threshold = click.option(
+    "--score-threshold",
+    type=click.FloatRange(0, 1),
+    help="Regions need this score; goes before any other threshold.",
+)
+controls = click.option("--controls", type=_CHOICES, help="Which controls get regions.")
