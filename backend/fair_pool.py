@@ -13,7 +13,11 @@ _SMOOTHING = 0.2  # weight of the newest job in the running mean of job times
 
 
 class NotReached(Exception):  # noqa: N818 - an outcome, not a fault
-    """A job that was not done, since it could not end before the batch's deadline."""
+    """A job that was not done; the text says why."""
+
+
+_LATE = "were not reached within the time budget"
+_STOPPING = "were not reached before the stop"
 
 
 class _Batch(Generic[T]):
@@ -22,10 +26,19 @@ class _Batch(Generic[T]):
     def __init__(self, jobs: Sequence[Callable[[], T]], deadline: float) -> None:
         self.jobs = deque(enumerate(jobs))
         self.deadline = deadline
-        self.outcomes: list[T | BaseException] = [NotReached() for _ in jobs]
+        self.outcomes: list[T | BaseException] = [NotReached(_LATE) for _ in jobs]
         self.open = len(jobs)
         self.done = threading.Event()
         if not jobs:
+            self.done.set()
+
+    def give_up(self, reason: str) -> None:
+        """Leave all jobs that have not started; the batch is done when those under way are."""
+        for index, _ in self.jobs:
+            self.outcomes[index] = NotReached(reason)
+        self.open -= len(self.jobs)
+        self.jobs.clear()
+        if self.open == 0:
             self.done.set()
 
 
@@ -58,8 +71,8 @@ class FairPool:
         batch: _Batch[T] = _Batch(jobs, deadline)
         with self._ready:
             if self._closed:
-                raise RuntimeError("the pool is closed")
-            if jobs:
+                batch.give_up(_STOPPING)
+            elif jobs:
                 self._batches.append(batch)  # type: ignore[arg-type]
                 self._ready.notify_all()
         timeout = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
@@ -70,14 +83,18 @@ class FairPool:
                 batch.jobs.clear()
         return list(batch.outcomes)
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Let running jobs end, start no more."""
+    def stop(self) -> None:
+        """Start no more jobs; callers get what is done as soon as the jobs under way have ended."""
         with self._ready:
             self._closed = True
             for batch in self._batches:
-                batch.done.set()
+                batch.give_up(_STOPPING)
             self._batches.clear()
             self._ready.notify_all()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Stop, and wait for the jobs under way, but not longer than `timeout_s`."""
+        self.stop()
         end = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -95,7 +112,9 @@ class FairPool:
                 mean = self._mean_job_s
                 self._mean_job_s = mean + _SMOOTHING * (seconds - mean) if mean else seconds
                 batch.outcomes[index] = outcome
-                self._finish(batch)
+                batch.open -= 1
+                if batch.open == 0:
+                    batch.done.set()
 
     def _take(self) -> tuple[_Batch[object], int, Callable[[], object]] | None:
         with self._ready:
@@ -104,20 +123,15 @@ class FairPool:
                     batch = self._batches.popleft()
                     if not batch.jobs:
                         continue
+                    if time.monotonic() + self._mean_job_s > batch.deadline:
+                        batch.give_up(_LATE)
+                        # One slow job must not keep all later batches from starting for ever.
+                        self._mean_job_s *= 1 - _SMOOTHING
+                        continue
                     index, job = batch.jobs.popleft()
                     if batch.jobs:
                         self._batches.append(batch)
-                    if time.monotonic() + self._mean_job_s <= batch.deadline:
-                        return batch, index, job
-                    # One slow job must not keep all later ones from starting for ever.
-                    self._mean_job_s *= 1 - _SMOOTHING
-                    self._finish(batch)
+                    return batch, index, job
                 if self._closed:
                     return None
                 self._ready.wait()
-
-    @staticmethod
-    def _finish(batch: _Batch[object]) -> None:
-        batch.open -= 1
-        if batch.open == 0:
-            batch.done.set()

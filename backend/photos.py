@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
+from urllib.parse import quote
 
 import orjson
 
@@ -16,8 +19,10 @@ from backend.predictor import ConfigPlan, Predictor
 from backend.runtime.coco_rle import coco_results
 from backend.runtime.detections import Detections
 from backend.runtime.errors import ImageError, LabelvinoError, SettingsError
-from backend.runtime.image import DecodedImage, ImageLimits, decode_image
+from backend.runtime.image import DecodedImage, ImageLimits
 from backend.runtime.overlay import draw_overlay, encode_png
+
+log = logging.getLogger("labelvino")
 
 OutputFormat = Literal["label-studio", "coco"]
 PREDICTIONS_FILE = "predictions.json"
@@ -58,7 +63,19 @@ class CocoIds:
                 f"{type(error).__name__} {error}."
             ) from error
         images |= {Path(name).name: number for name, number in images.items()}
-        return cls(images, tuple(categories.get(name.casefold()) for name in labels))
+        found = tuple(categories.get(name.casefold()) for name in labels)
+        if not any(number is not None for number in found):
+            raise SettingsError(
+                f"{annotations} has none of the model's labels ({', '.join(labels[:5])}, ...): its "
+                f"categories are {', '.join(list(categories)[:5])}, ..."
+            )
+        return cls(images, found)
+
+    def unmatched(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Labels of the model that the annotations do not have."""
+        return tuple(
+            name for name, number in zip(labels, self.categories, strict=True) if number is None
+        )
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:
@@ -84,31 +101,35 @@ class PhotoRun:
         self,
         predictor: Predictor,
         plan: ConfigPlan,
+        photos: list[Path],
         out: Path,
         *,
         image_prefix: str = "",
         coco: CocoIds | None = None,
-        limits: ImageLimits | None = None,
     ) -> None:
         """`coco`: write COCO results instead of Label Studio's import format and overlays.
 
-        `image_prefix` goes before the file name in each task's address.
+        `image_prefix` goes before the file name in each task's address. Raises SettingsError where
+        nothing can be written to `out`, or where an overlay would replace a photo.
         """
+        self._photos = photos
+        self._names = _unique_names(photos)
+        if coco is not None and self._names != [photo.name for photo in photos]:
+            raise SettingsError("two photos have the same file name: COCO ids go by file name.")
         self._predictor = predictor
         self._plan = plan
         self._out = out
         self._prefix = image_prefix
         self._coco = coco
-        self._limits = limits
         self._lock = Lock()
         self.report = PhotoReport()
+        self._check_out()
 
-    def run(self, photos: list[Path], pool: FairPool, on_done: Callable[[], None]) -> PhotoReport:
+    def run(self, pool: FairPool, on_done: Callable[[], None]) -> PhotoReport:
         """Predict all photos; a photo that fails is reported, and the others go on."""
-        names = _overlay_names(photos)
         jobs = [
-            lambda index=index, photo=photo: self._one(index, photo, names[index], on_done)
-            for index, photo in enumerate(photos)
+            lambda index=index, photo=photo: self._one(index, photo, on_done)
+            for index, photo in enumerate(self._photos)
         ]
         for outcome in pool.run(jobs):
             if isinstance(outcome, BaseException):
@@ -118,69 +139,104 @@ class PhotoRun:
     def write(self) -> Path:
         """Write all entries there are into the one JSON file, whole or not at all."""
         target = self._out / PREDICTIONS_FILE
-        partial = target.with_suffix(".json.partial")
-        partial.write_bytes(orjson.dumps(self.report.items, option=orjson.OPT_INDENT_2))
-        partial.replace(target)
+        _write_whole(target, orjson.dumps(self.report.items, option=orjson.OPT_INDENT_2))
         return target
 
-    def _one(self, index: int, photo: Path, overlay: str, on_done: Callable[[], None]) -> None:
+    def _check_out(self) -> None:
+        inputs = {photo.resolve() for photo in self._photos}
+        for name in self._names if self._coco is None else ():
+            if (self._out / _overlay_name(name)).resolve() in inputs:
+                raise SettingsError(
+                    f"the overlay {_overlay_name(name)} would replace a photo: give another --out."
+                )
         try:
-            entries, count = self._predict(photo, overlay)
+            self._out.mkdir(parents=True, exist_ok=True)
+            _write_whole(self._out / PREDICTIONS_FILE, b"[]")
+        except OSError as error:
+            raise SettingsError(
+                f"cannot write to {self._out} ({error.strerror}): give another --out."
+            ) from error
+
+    def _one(self, index: int, photo: Path, on_done: Callable[[], None]) -> None:
+        try:
+            entries, count = self._predict(photo, self._names[index])
             with self._lock:
                 self.report.entries[index] = entries
                 self.report.detections += count
         except (LabelvinoError, OSError) as error:
-            with self._lock:
-                self.report.failed.append((photo, str(error)))
+            self._failed(photo, str(error))
+        except Exception as error:
+            log.debug("%s", photo, exc_info=True)
+            self._failed(photo, f"unexpected {type(error).__name__}: {error}")
         finally:
             on_done()
 
-    def _predict(self, photo: Path, overlay: str) -> tuple[list[dict[str, Any]], int]:
-        image = decode_image(_read(photo, self._limits), self._limits)
+    def _failed(self, photo: Path, reason: str) -> None:
+        with self._lock:
+            self.report.failed.append((photo, reason))
+
+    def _predict(self, photo: Path, name: str) -> tuple[list[dict[str, Any]], int]:
+        if not _is_utf8(name):
+            raise ImageError("its file name is not UTF-8: rename the file.")
+        data = _read(photo, self._predictor.options.limits)
         tag = self._plan.config.images[0]
+        image, found = self._predictor.detect(data, self._plan.plans[tag.name])
         if self._coco is not None:
-            return self._coco_entries(photo, image)
-        found = self._predictor.detect(image, self._plan.plans[tag.name])
+            return self._coco_entries(photo, found)
         shown = found.above(self._plan.plans[tag.name].lowest_threshold)
-        self._draw(image, shown, overlay)
+        self._draw(image, shown, _overlay_name(name))
         prediction = self._predictor.assemble(self._plan, [(tag, None, found)])
         entry = {
-            "data": {tag.field: self._prefix + photo.name},
+            "data": {tag.field: self._prefix + quote(name) if self._prefix else name},
             "predictions": [prediction.to_json()],
         }
         return [entry], len(shown)
 
-    def _coco_entries(self, photo: Path, image: DecodedImage) -> tuple[list[dict[str, Any]], int]:
+    def _coco_entries(self, photo: Path, found: Detections) -> tuple[list[dict[str, Any]], int]:
         assert self._coco is not None  # noqa: S101 - the caller has looked
         image_id = self._coco.images.get(photo.name)
         if image_id is None:
             raise ImageError(f"{photo.name} is not among the images of the annotations file.")
-        tag = self._plan.config.images[0]
-        found = self._predictor.detect(image, self._plan.plans[tag.name])
         results = coco_results(found, image_id, self._coco.categories)
         return results, len(results)
 
     def _draw(self, image: DecodedImage, found: Detections, overlay: str) -> None:
         names = self._predictor.engine.contract.label_names
         picture = encode_png(draw_overlay(image.pixels, found, names))
-        (self._out / overlay).write_bytes(picture)
+        _write_whole(self._out / overlay, picture)
 
 
-def _read(photo: Path, limits: ImageLimits | None) -> bytes:
-    limit = (limits or ImageLimits()).max_bytes
-    with photo.open("rb") as file:
-        return file.read(limit + 1)
+def _read(photo: Path, limits: ImageLimits) -> bytes:
+    limit = limits.max_bytes
+    if photo.stat().st_size > limit:
+        raise ImageError(
+            f"the image file has {photo.stat().st_size} bytes, more than the limit of {limit}: "
+            "raise LABELVINO_MAX_IMAGE_BYTES."
+        )
+    return photo.read_bytes()
 
 
-def _overlay_names(photos: list[Path]) -> list[str]:
-    """A PNG name for each photo: its stem, with its suffix or a number where stems are equal."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for photo in photos:
-        name, number = f"{photo.stem}.png", 1
-        while name in taken:
-            number += 1
-            name = f"{photo.stem}-{number}.png"
-        taken.add(name)
-        names.append(name)
-    return names
+def _write_whole(target: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = target.with_name(target.name + ".partial")
+    partial.write_bytes(data)
+    partial.replace(target)
+
+
+def _unique_names(photos: list[Path]) -> list[str]:
+    """File names; where two are equal, the paths as they were given."""
+    counts = Counter(photo.name for photo in photos)
+    return [photo.name if counts[photo.name] == 1 else str(photo) for photo in photos]
+
+
+def _overlay_name(name: str) -> str:
+    """`a.jpg` -> `a.jpg.overlay.png`; folders in a name become underscores."""
+    return name.replace("/", "_").replace("\\", "_") + ".overlay.png"
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

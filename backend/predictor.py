@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
 
 from backend.fair_pool import FairPool, NotReached
 from backend.labelstudio.label_config import ImageTag, LabelConfig, parse_label_config
@@ -27,15 +25,18 @@ from backend.labelstudio.regions import (
     RegionOptions,
     ScoreStrategy,
     build_regions,
+    certainties,
     prediction_score,
 )
 from backend.runtime.detections import Detections
 from backend.runtime.engine import Engine
 from backend.runtime.errors import FetchError, LabelvinoError
-from backend.runtime.image import DecodedImage, ImageLimits, decode_image
+from backend.runtime.image import DecodedImage, ImageLimits, decode_image, pixel_count
 
 log = logging.getLogger("labelvino")
 
+# A larger image can cost gigabytes, where the model resizes it itself: one at a time.
+_LARGE_PIXELS = 24_000_000
 _MARGIN_FLOOR = 0.05  # the margin strategy also looks at detections below the threshold
 _REMEMBERED_CONFIGS = 256
 
@@ -113,6 +114,7 @@ class Predictor:
         self._pool = pool
         self._plans: OrderedDict[str, ConfigPlan] = OrderedDict()
         self._lock = Lock()
+        self._large_image = Lock()
 
     def plan(self, label_config: str) -> ConfigPlan:
         """Read a label config for this model; what cannot be mapped is logged once a config.
@@ -154,8 +156,7 @@ class Predictor:
         outcomes = []
         for task, result in zip(tasks, self._pool.run(jobs, deadline), strict=True):
             if isinstance(result, NotReached):
-                reason = "not reached within the time budget"
-                outcomes.append(TaskOutcome(_task_id(task), None, reason, reached=False))
+                outcomes.append(TaskOutcome(_task_id(task), None, str(result), reached=False))
             elif isinstance(result, BaseException):
                 raise result
             else:
@@ -170,18 +171,27 @@ class Predictor:
         found = []
         for tag, url, item_index in _images(task, plan):
             data = self._source.fetch(url, task_id=task_id, deadline=deadline)
-            image = decode_image(data, self.options.limits)
-            found.append((tag, item_index, self.detect(image, plan.plans[tag.name])))
+            _, detections = self.detect(data, plan.plans[tag.name])
+            found.append((tag, item_index, detections))
         return self.assemble(plan, found, task_id)
 
-    def detect(self, image: DecodedImage, plan: RegionPlan) -> Detections:
-        """All detections of an image that the plan or the score may use. Raises InferenceError."""
+    def detect(self, data: bytes, plan: RegionPlan) -> tuple[DecodedImage, Detections]:
+        """An image, and all detections in it that the plan or the score may use.
+
+        Raises ImageError or InferenceError.
+        """
+        large = pixel_count(data) > _LARGE_PIXELS
+        with self._large_image if large else nullcontext():
+            return self._detect(decode_image(data, self.options.limits), plan)
+
+    def _detect(self, image: DecodedImage, plan: RegionPlan) -> tuple[DecodedImage, Detections]:
         floor = plan.lowest_threshold
         if self.options.score_strategy == "margin":
             floor = min(floor, _MARGIN_FLOOR)
-        return self.engine.detect(
+        found = self.engine.detect(
             image, min_score=floor, max_detections=self.options.max_detections
         )
+        return image, found
 
     def assemble(
         self,
@@ -195,7 +205,7 @@ class Predictor:
         """
         regions: list[Region] = []
         shown: list[float] = []
-        seen: list[npt.NDArray[np.float32]] = [np.zeros(0, np.float32)]
+        seen: list[float] = []
         for tag, item_index, found in images:
             region_plan = plan.plans[tag.name]
             written = build_regions(found, region_plan, tag.name, self.options.regions, item_index)
@@ -209,14 +219,8 @@ class Predictor:
                 )
             regions.extend(written.regions)
             shown.extend(written.instance_scores)
-            claimed = [bool(region_plan.targets[int(label)]) for label in found.labels]
-            seen.append(found.scores[np.array(claimed, np.bool_)])
-        score = prediction_score(
-            self.options.score_strategy,
-            tuple(shown),
-            np.concatenate(seen),
-            self._thresholds().default,
-        )
+            seen.extend(certainties(found, region_plan))
+        score = prediction_score(self.options.score_strategy, shown, seen)
         return Prediction(plan.model_version, score, tuple(regions))
 
     def _outcome(
@@ -260,6 +264,13 @@ class Predictor:
         notes = dict.fromkeys(note for plan in plans.values() for note in plan.notes)
         version = self._version(plans, thresholds)
         return ConfigPlan(config, plans, version, tuple(notes))
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The model versions given lately, and the default one."""
+        with self._lock:
+            used = [plan.model_version for plan in self._plans.values()]
+        return tuple(dict.fromkeys([self.default_version, *used]))
 
     @property
     def default_version(self) -> str:

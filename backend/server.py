@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio.to_thread
 import orjson
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from backend.metrics import Metrics
 from backend.predictor import Predictor, TaskOutcome
+from backend.protocol import (
+    PredictRequest,
+    RequestError,
+    SetupRequest,
+    parse_predict,
+    parse_setup,
+    request_schema,
+)
 from backend.runtime.errors import LabelConfigError, LabelvinoError
 from backend.settings import Settings
 
@@ -26,41 +34,8 @@ log = logging.getLogger("labelvino")
 
 # Requests that wait for the prediction pool at once; more of them queue, within their budget.
 _WAITING_REQUESTS = 64
-Body = TypeVar("Body", bound=BaseModel)
 _OPEN_PATHS = frozenset({"/", "/health"})
 _PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics"})
-
-
-class Task(BaseModel):
-    """A task; its annotations and predictions are not read."""
-
-    id: int | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
-
-
-class PredictRequest(BaseModel):
-    """What Label Studio posts to /predict; `params` (login, password, context) is not read."""
-
-    model_config = ConfigDict(json_schema_extra={"required": ["tasks", "label_config"]})
-
-    tasks: list[Task]
-    label_config: str
-    project: str | int | None = None
-
-
-class SetupRequest(BaseModel):
-    """What Label Studio posts to /setup; `schema` is the label config."""
-
-    schema_: str | None = Field(None, alias="schema")
-    project: str | int | None = None
-
-
-class RequestError(Exception):
-    """A request that is answered with `status` and one sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 def create_app(predictor: Predictor, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
@@ -68,10 +43,12 @@ def create_app(predictor: Predictor, settings: Settings, metrics: Metrics | None
     app = FastAPI(title="labelvino", version=version("labelvino"), docs_url=None, redoc_url=None)
     server = _Server(predictor, settings, metrics or Metrics())
     app.middleware("http")(server.guard)
+    app.add_exception_handler(HTTPException, _http_error)
     for path in ("/", "/health"):
-        app.get(path, operation_id=f"health{path.replace('/', '_')}")(server.health)
-    app.post("/setup", openapi_extra=_body(SetupRequest))(server.setup)
-    app.post("/predict", openapi_extra=_body(PredictRequest))(server.predict)
+        app.add_api_route(path, server.health, methods=["GET"])
+        app.add_api_route(path, server.health, methods=["HEAD"], include_in_schema=False)
+    app.post("/setup", openapi_extra=request_schema(SetupRequest))(server.setup)
+    app.post("/predict", openapi_extra=request_schema(PredictRequest))(server.predict)
     app.post("/webhook", status_code=201)(server.webhook)
     app.get("/versions")(server.versions)
     app.get("/metrics")(server.metrics)
@@ -105,11 +82,13 @@ class _Server:
             self._authenticate(request)
             response = await answer(request)
         except RequestError as error:
-            response = _json({"error": str(error)}, error.status)
+            response = _refusal(path, error.status, str(error))
             if error.status == 401:
                 response.headers["WWW-Authenticate"] = 'Basic realm="labelvino"'
         except LabelvinoError as error:
-            response = _json({"error": str(error)}, 400)
+            response = _refusal(path, 400, str(error))
+        except ClientDisconnect:
+            response = Response(status_code=499)  # nobody reads it; the log shows it
         except Exception:
             log.exception("%s %s failed", request.method, path)
             response = _json({"error": "internal error; the backend's log has the details."}, 500)
@@ -133,18 +112,8 @@ class _Server:
         A config that cannot be used is no error here, since Label Studio would refuse to connect
         a project whose config is still to be written: the answer's `notes` say what is missing.
         """
-        body = _parse(SetupRequest, await self._read(request))
-        engine = self._predictor.engine
-        answer: dict[str, Any] = {"labels": list(engine.contract.label_names), "notes": []}
-        try:
-            plan = self._predictor.plan(body.schema_ or "")
-            answer["model_version"] = plan.model_version
-            answer["notes"] = list(plan.notes)
-        except LabelConfigError as error:
-            log.warning("setup of project %s: %s", body.project, error)
-            answer["model_version"] = self._predictor.default_version
-            answer["notes"] = [str(error)]
-        return _json(answer)
+        body = parse_setup(await self._read(request))
+        return _json(await anyio.to_thread.run_sync(self._setup, body))
 
     async def predict(self, request: Request) -> Response:
         """One result a task, in order; `{}` for a task that failed or was not reached in time."""
@@ -162,19 +131,31 @@ class _Server:
 
     async def versions(self) -> Response:
         """The model versions that this backend can give."""
-        return _json({"versions": [self._predictor.default_version]})
+        return _json({"versions": list(self._predictor.versions)})
 
     async def metrics(self) -> Response:
         """Prometheus metrics."""
         return Response(self._metrics.render(), media_type="text/plain; version=0.0.4")
 
+    def _setup(self, body: SetupRequest) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "model_version": self._predictor.default_version,
+            "labels": list(self._predictor.engine.contract.label_names),
+        }
+        try:
+            plan = self._predictor.plan(body.schema or "")
+        except LabelConfigError as error:
+            log.warning("setup of project %s: %s", body.project, error)
+            return {**answer, "notes": [str(error)]}
+        return {**answer, "model_version": plan.model_version, "notes": list(plan.notes)}
+
     def _predict(self, data: bytes, arrival: float) -> bytes:
-        request = _parse(PredictRequest, data)
+        request = parse_predict(data)
         deadline = arrival + self._settings.predict_budget_s
         tasks = [{"id": task.id, "data": task.data} for task in request.tasks]
         outcomes = self._predictor.predict_tasks(tasks, request.label_config, deadline)
         self._metrics.outcomes(outcomes)
-        _log_not_reached(outcomes, self._settings.predict_budget_s)
+        _log_not_reached(outcomes)
         plan = self._predictor.plan(request.label_config)
         results = [o.prediction.to_json() if o.prediction else {} for o in outcomes]
         return orjson.dumps({"results": results, "model_version": plan.model_version})
@@ -210,22 +191,13 @@ class _Server:
             )
 
 
-def _parse(kind: type[Body], data: bytes) -> Body:
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise RequestError(422, f"{where}: {first['msg']}.") from error
-
-
 def _basic_auth(header: str) -> tuple[str, str]:
     kind, _, encoded = header.partition(" ")
     if kind.lower() != "basic":
         return "", ""
     try:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8
         return "", ""
     return user, password
 
@@ -238,32 +210,24 @@ def _json(content: object, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def _body(kind: type[BaseModel]) -> dict[str, Any]:
-    """The request body's schema for the OpenAPI page; bodies are parsed by hand, off the loop."""
-    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
-    definitions = schema.pop("$defs", {})
-    for name, definition in definitions.items():
-        schema = _inline(schema, f"#/components/schemas/{name}", definition)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def _refusal(path: str, status: int, sentence: str) -> Response:
+    """Label Studio does not show what a backend answers, so the log says it too."""
+    log.warning("%s refused: %s", path, sentence)
+    return _json({"error": sentence}, status)
 
 
-def _inline(schema: Any, reference: str, definition: dict[str, Any]) -> Any:
-    if isinstance(schema, dict):
-        if schema.get("$ref") == reference:
-            return definition
-        return {key: _inline(value, reference, definition) for key, value in schema.items()}
-    if isinstance(schema, list):
-        return [_inline(value, reference, definition) for value in schema]
-    return schema
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    return _json({"error": f"{error.detail}."}, error.status_code)
 
 
-def _log_not_reached(outcomes: list[TaskOutcome], budget_s: float) -> None:
-    late = [outcome.task_id for outcome in outcomes if not outcome.reached]
+def _log_not_reached(outcomes: list[TaskOutcome]) -> None:
+    late = [outcome for outcome in outcomes if not outcome.reached]
     if late:
         log.warning(
-            "%d of %d tasks were not reached within %g s and are left for the next time: %s",
+            "%d of %d tasks %s and are left for the next time: %s",
             len(late),
             len(outcomes),
-            budget_s,
-            ", ".join(str(task) for task in late[:20]),
+            late[0].reason,
+            ", ".join(str(outcome.task_id) for outcome in late[:20]),
         )

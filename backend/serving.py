@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -30,7 +32,8 @@ from backend.settings import Settings, model_path
 
 log = logging.getLogger("labelvino")
 
-_GRACE_S = 10  # how long requests under way may take when the server is told to stop
+# How long tasks under way may take when the server is told to stop; Docker kills after 10 s.
+_GRACE_S = 8
 
 
 def serve(settings: Settings) -> None:
@@ -55,9 +58,23 @@ def serve(settings: Settings) -> None:
         # uvicorn ends its loop on SIGTERM and raises the signal again; for us it is a normal end.
         signal.signal(signal.SIGTERM, _leave)
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, pool).run(sockets=[listener])
         finally:
-            pool.close()
+            pool.close(timeout_s=1)
+            log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Lets tasks under way end when it is told to stop, and leaves the others."""
+
+    def __init__(self, config: uvicorn.Config, pool: FairPool) -> None:
+        super().__init__(config)
+        self._pool = pool
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Not here, since a signal may interrupt a thread that holds the pool's lock.
+        threading.Thread(target=self._pool.stop).start()
+        super().handle_exit(sig, frame)
 
 
 def open_engine(settings: Settings, *, throughput: bool = False) -> Engine:
@@ -72,7 +89,11 @@ def open_engine(settings: Settings, *, throughput: bool = False) -> Engine:
 
 
 def open_photo_run(
-    settings: Settings, out: Path, annotations: Path | None, image_prefix: str
+    settings: Settings,
+    photos: list[Path],
+    out: Path,
+    annotations: Path | None,
+    image_prefix: str,
 ) -> tuple[PhotoRun, FairPool, Engine]:
     """A run over photos into the folder `out`, which is made; COCO results with `annotations`."""
     engine = open_engine(settings, throughput=True)
@@ -82,17 +103,18 @@ def open_photo_run(
     xml = write_label_config(names, controls, tuple(label_colour(name) for name in names))
     pool = FairPool(settings.workers)
     predictor = Predictor(engine, _NoImages(), _options(settings), pool)
-    out.mkdir(parents=True, exist_ok=True)
-    if coco is None:
-        (out / "label_config.xml").write_text(xml, encoding="utf-8")
     run = PhotoRun(
         predictor,
         predictor.plan(xml),
+        photos,
         out,
         image_prefix=image_prefix,
         coco=coco,
-        limits=_image_limits(settings),
     )
+    if coco is None:
+        (out / "label_config.xml").write_text(xml, encoding="utf-8")
+    elif missing := coco.unmatched(names):
+        log.warning("left out, since the annotations do not have them: %s", ", ".join(missing))
     return run, pool, engine
 
 
@@ -178,8 +200,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
+        remedy = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
         raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --port."
+            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another {remedy}."
         ) from error
     return listener
 

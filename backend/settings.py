@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        extra="ignore", populate_by_name=True, env_ignore_empty=True, hide_input_in_errors=True
+        extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
     )
 
     model: Path | None = _env(None, "The IR (.xml) to serve.", "LABELVINO_MODEL")
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         50 * 1024 * 1024, "Largest image file.", "LABELVINO_MAX_IMAGE_BYTES", ge=1
     )
     max_image_pixels: int = _env(
-        100_000_000, "Largest image, width times height.", "LABELVINO_MAX_IMAGE_PIXELS", ge=1
+        64_000_000, "Largest image, width times height.", "LABELVINO_MAX_IMAGE_PIXELS", ge=1
     )
     fetch_timeout_s: float = _env(
         20.0, "Seconds that fetching one image may take.", "LABELVINO_FETCH_TIMEOUT", gt=0
@@ -180,8 +180,9 @@ def load_settings(**overrides: object) -> Settings:
     Raises SettingsError, which names the variable and never shows a value.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    names = environment_names()
     try:
-        settings = Settings(**given)  # type: ignore[arg-type]
+        settings = Settings(**{names[name][0]: value for name, value in given.items()})  # type: ignore[arg-type]
         settings._overridden = frozenset(given)
     except ValidationError as error:
         first = error.errors()[0]

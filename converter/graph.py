@@ -10,6 +10,8 @@ import openvino.opset13 as ops
 
 from backend.runtime.errors import ConversionError
 
+_HIGHEST_CLASS = 1_000_000
+
 I64 = np.int64
 
 
@@ -86,6 +88,8 @@ def dense_labels(values: ov.Output, numbers: Sequence[int]) -> ov.Output:
     By a table, so that gaps in the numbers (COCO's ids) cost nothing.
     """
     highest = max(numbers)
+    if highest > _HIGHEST_CLASS:
+        raise ConversionError(f"category id {highest} is above {_HIGHEST_CLASS}: number them anew.")
     # One more entry on each side catches what is below 0 or above the highest number.
     table = np.full(highest + 3, -1, I64)
     for index, number in enumerate(numbers):

@@ -29,4 +29,6 @@ def label_config(model: Path | None, controls: tuple[ControlKind, ...]) -> None:
 
     names = load_contract(model_path(load_settings(model=model))).label_names
     colours = tuple(label_colour(name) for name in names)
-    click.echo(write_label_config(names, controls or ("polygon",), colours), nl=False)
+    click.echo(
+        write_label_config(names, tuple(dict.fromkeys(controls)) or ("polygon",), colours), nl=False
+    )

@@ -69,11 +69,11 @@ def predict(
         given["score_threshold"] = _COCO_THRESHOLD
     files = find_photos(photos)
     settings = load_settings(model=model, **given)
-    run, pool, engine = open_photo_run(settings, out, annotations, image_prefix)
+    run, pool, engine = open_photo_run(settings, files, out, annotations, image_prefix)
     start = time.monotonic()
     try:
         with progress("photos", len(files)) as advance:
-            run.run(files, pool, advance)
+            run.run(pool, advance)
     finally:
         # What an interrupted run has done is kept.
         pool.close()

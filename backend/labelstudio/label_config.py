@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -28,11 +28,24 @@ MAX_CONFIG_CHARS = 2_000_000
 
 @dataclass(frozen=True)
 class LabelTag:
-    """One `<Label>`: its value, the model labels it asks for, and its own threshold if any."""
+    """One `<Label>`: its value, the model labels it asks for, and its own threshold if any.
+
+    `alias`: what Label Studio stores instead of the value, where there is one.
+    """
 
     value: str
     predicted_values: tuple[str, ...] = ()
     score_threshold: float | None = None
+    alias: str | None = None
+
+    @property
+    def written(self) -> str:
+        """How the label stands in a region."""
+        return self.alias or self.value
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.value, self.alias) if self.alias else (self.value,)
 
 
 @dataclass(frozen=True)
@@ -109,17 +122,18 @@ def parse_label_config(xml: str) -> LabelConfig:
         root = fromstring(xml, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise LabelConfigError(f"the labelling config is not well-formed XML: {error}.") from error
-    images = tuple(_images(root))
-    names = {image.name for image in images}
     notes: list[str] = []
-    controls = tuple(control for control in _controls(root, notes) if control.to_name in names)
+    images = tuple(_images(root, notes))
+    controls = tuple(_controls(root, {image.name for image in images}, notes))
+    said = "".join(f" {note}" for note in notes)
     if not images:
-        raise LabelConfigError('the labelling config has no <Image name="..." value="$...">.')
+        raise LabelConfigError(
+            f'the labelling config has no <Image name="..." value="$field">.{said}'
+        )
     if not controls:
         raise LabelConfigError(
             "the labelling config has no PolygonLabels, BrushLabels or RectangleLabels (nor "
-            "Polygon, Brush or Rectangle with Labels) for its image: add one of them."
-            + "".join(f" {note}" for note in notes)
+            f"Polygon, Brush or Rectangle with Labels) for its image: add one of them.{said}"
         )
     return LabelConfig(images, controls, tuple(notes))
 
@@ -130,7 +144,21 @@ def map_labels(control: Control, model_labels: tuple[str, ...]) -> LabelMapping:
     Tiers: predicted_values, the exact name, the normalised name; the first that hits counts.
     Several labels that claim the same model label each get a region.
     """
-    return LabelMapping(control, tuple(_claimants(control.labels, name) for name in model_labels))
+    tiers: tuple[_Claims, ...] = ({}, {}, {})
+    for tag in control.labels:
+        _claim(tiers[0], (normalise(value) for value in tag.predicted_values), tag)
+        _claim(tiers[1], tag.names, tag)
+        _claim(tiers[2], map(normalise, tag.names), tag)
+    targets = tuple(
+        tuple(
+            tiers[0].get(normalise(name))
+            or tiers[1].get(name)
+            or tiers[2].get(normalise(name))
+            or ()
+        )
+        for name in model_labels
+    )
+    return LabelMapping(control, targets)
 
 
 def normalise(name: str) -> str:
@@ -138,78 +166,88 @@ def normalise(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).casefold()
 
 
-def _claimants(tags: tuple[LabelTag, ...], name: str) -> tuple[LabelTag, ...]:
-    plain = normalise(name)
-    tiers = (
-        lambda tag: plain in {normalise(value) for value in tag.predicted_values},
-        lambda tag: tag.value == name,
-        lambda tag: normalise(tag.value) == plain,
-    )
-    for claims in tiers:
-        if found := tuple(tag for tag in tags if claims(tag)):
-            return found
-    return ()
+_Claims = dict[str, dict[LabelTag, None]]  # name -> the tags that claim it, in order
 
 
-def _images(root: Element) -> Iterator[ImageTag]:
+def _claim(claims: _Claims, names: Iterable[str], tag: LabelTag) -> None:
+    for name in names:
+        claims.setdefault(name, {})[tag] = None
+
+
+def _images(root: Element, notes: list[str]) -> Iterator[ImageTag]:
     for tag in root.iter():
-        if _kind(tag) != "image" or not tag.get("name"):
+        name = tag.get("name")
+        if _kind(tag) != "image" or not name:
             continue
-        value, values = tag.get("value", ""), tag.get("valueList", "")
-        if values.startswith("$"):
-            yield ImageTag(tag.attrib["name"], values[1:], is_list=True)
-        elif value.startswith("$"):
-            yield ImageTag(tag.attrib["name"], value[1:])
+        values = tag.get("valueList", "")
+        field = values or tag.get("value", "")
+        if re.fullmatch(r"\$[^\[\]{}]+", field):
+            yield ImageTag(name, field[1:], is_list=bool(values))
+        else:
+            notes.append(f"The image '{name}' is left out: its value '{field}' is not '$field'.")
 
 
-def _controls(root: Element, notes: list[str]) -> Iterator[Control]:
-    label_tags = [tag for tag in root.iter() if _kind(tag) == "labels"]
+def _controls(root: Element, images: set[str], notes: list[str]) -> Iterator[Control]:
+    labels_of = _labels_tags(root, notes)
     for tag in root.iter():
         tag_kind = _kind(tag)
         kind = _WITH_LABELS.get(tag_kind) or _SHAPES.get(tag_kind)
-        name, to_name = tag.get("name", ""), tag.get("toName", "")
+        name = tag.get("name")
         if kind is None or not name:
             continue
         if _is_true(tag.get("model_skip")):
             notes.append(f"'{name}' is left out (model_skip).")
             continue
-        if tag_kind in _WITH_LABELS:
-            yield _control(tag, tag, kind, None, notes)
+        for to_name in tag.get("toName", "").split(","):
+            labelled = tag if tag_kind in _WITH_LABELS else labels_of.get(to_name)
+            if to_name not in images:
+                notes.append(f"'{name}' is left out: there is no usable image '{to_name}'.")
+            elif labelled is None:
+                notes.append(f"'{name}' has no usable <Labels> for '{to_name}' and is left out.")
+            else:
+                yield _control(tag, labelled, kind, to_name, notes)
+
+
+def _labels_tags(root: Element, notes: list[str]) -> dict[str, Element]:
+    """The `<Labels>` of each image."""
+    found: dict[str, Element] = {}
+    for tag in root.iter():
+        name = tag.get("name")
+        if _kind(tag) != "labels" or not name or _is_true(tag.get("model_skip")):
             continue
-        paired = next((labels for labels in label_tags if labels.get("toName") == to_name), None)
-        if paired is None:
-            notes.append(f"'{name}' has no <Labels> for the same image and is left out.")
-        else:
-            yield _control(tag, paired, kind, paired.get("name"), notes)
+        for to_name in tag.get("toName", "").split(","):
+            if found.setdefault(to_name, tag) is not tag:
+                notes.append(f"'{name}' is left out: '{to_name}' has other <Labels> before it.")
+    return found
 
 
 def _control(
-    tag: Element, labelled: Element, kind: ControlKind, labels_name: str | None, notes: list[str]
+    tag: Element, labelled: Element, kind: ControlKind, to_name: str, notes: list[str]
 ) -> Control:
     name = tag.attrib["name"]
-    labels = tuple(
-        LabelTag(
-            label.attrib["value"],
-            tuple(v.strip() for v in label.get("predicted_values", "").split(",") if v.strip()),
-            _threshold(label, notes),
-        )
-        for label in labelled.iter()
-        if _kind(label) == "label" and label.get("value")
-    )
+    by_value: dict[str, LabelTag] = {}  # a label that stands twice is one label
+    for label in labelled.iter():
+        value = label.get("value")
+        if _kind(label) == "label" and value:
+            wanted = tuple(
+                filter(None, map(str.strip, label.get("predicted_values", "").split(",")))
+            )
+            made = LabelTag(value, wanted, _threshold(label, notes), label.get("alias") or None)
+            by_value.setdefault(value, made)
+    labels = tuple(by_value.values())
+    labels_name = None if labelled is tag else labelled.attrib["name"]
     if not labels:
         notes.append(f"'{name}' has no <Label> in the config and gets no predictions.")
     detail = _number(tag, "polygon_detail", 0.5, notes)
     threshold = _threshold(tag, notes)
     if threshold is None and labelled is not tag:
         threshold = _threshold(labelled, notes)
-    return Control(name, kind, tag.get("toName", ""), labels, labels_name, threshold, detail)
+    return Control(name, kind, to_name, labels, labels_name, threshold, detail)
 
 
 def _threshold(tag: Element, notes: list[str]) -> float | None:
-    for attribute in ("model_score_threshold", "score_threshold"):
-        if attribute in tag.attrib:
-            return _number(tag, attribute, 0.0, notes)
-    return None
+    new = _number(tag, "model_score_threshold", 0.0, notes)
+    return new if new is not None else _number(tag, "score_threshold", 0.0, notes)
 
 
 def _number(tag: Element, attribute: str, low: float, notes: list[str]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -93,25 +93,31 @@ def build_regions(
     return ImageRegions(regions, tuple(scores), capped)
 
 
+def certainties(found: Detections, plan: RegionPlan) -> list[float]:
+    """How far each detection that has a target is from its threshold, shown or not.
+
+    0 at the threshold, 1 at a score of 0 or 1. Of several targets the nearest counts.
+    """
+    values = []
+    for score, label in zip(found.scores.tolist(), found.labels.tolist(), strict=True):
+        distances = [
+            abs(score - t) / max(1.0 - t if score >= t else t, 1e-6)
+            for t in (target.score_threshold for target in plan.targets[label])
+        ]
+        values.extend(sorted(distances)[:1])
+    return values
+
+
 def prediction_score(
-    strategy: ScoreStrategy,
-    shown_scores: tuple[float, ...],
-    all_scores: npt.NDArray[np.float32],
-    threshold: float,
+    strategy: ScoreStrategy, shown_scores: Sequence[float], certainty: Sequence[float]
 ) -> float:
     """A prediction's score 0..1, low where a person should look first.
 
-    mean, min: of the instances shown, 0 where there is none. margin: how far the nearest of all
-    instances (shown or not) is from the threshold, as a share of the way to 0 or 1; 1 where the
-    model saw nothing at all.
+    mean, min: of the scores of the instances shown, 0 where there is none. margin: the least of
+    `certainty`, 1 where the model saw nothing at all.
     """
     if strategy == "margin":
-        if not len(all_scores):
-            return 1.0
-        above = all_scores >= threshold
-        way = np.where(above, max(1.0 - threshold, 1e-6), max(threshold, 1e-6))
-        margins = np.abs(all_scores - threshold) / way
-        return round(float(min(1.0, margins.min())), _SCORE_DECIMALS)
+        return round(min([1.0, *certainty]), _SCORE_DECIMALS)
     if not shown_scores:
         return 0.0
     value = min(shown_scores) if strategy == "min" else sum(shown_scores) / len(shown_scores)
@@ -174,11 +180,11 @@ class _Frame:
         """One result; two of the same id where a shape gets its label from a `<Labels>`."""
         control = target.control
         if control.labels_name is None:
-            labelled = {**value, control.result_type: [target.tag.value]}
+            labelled = {**value, control.result_type: [target.tag.written]}
             yield self._result(region_id, control.result_type, control.name, labelled, score)
             return
         yield self._result(region_id, control.result_type, control.name, value, score)
-        labelled = {**value, "labels": [target.tag.value]}
+        labelled = {**value, "labels": [target.tag.written]}
         yield self._result(region_id, "labels", control.labels_name, labelled, score)
 
     def _result(

@@ -230,7 +230,7 @@ def ir_digest(xml_path: Path) -> str:
         with xml_path.with_suffix(".bin").open("rb") as weights:
             while block := weights.read(1 << 20):
                 digest.update(block)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise ContractError(f"{xml_path} cannot be read as an OpenVINO IR: {error}.") from error
     return digest.hexdigest()
 

@@ -72,7 +72,7 @@ class Engine:
         self.model_path = Path(model_path)
         core = ov.Core()
         if cache_dir is not None:
-            core.set_property({"CACHE_DIR": str(cache_dir)})
+            _use_cache(core, cache_dir)
         model = _read(core, self.model_path)
         self.contract: ModelContract = read_contract(model, self.model_path)
         self.device = device
@@ -130,8 +130,9 @@ class Engine:
                 request.infer({"image": tensor})
             except RuntimeError as error:
                 raise InferenceError(
-                    f"the model failed on device '{self.device}' for an input of "
-                    f"{geometry.input_width}x{geometry.input_height}: {_last_line(error)}."
+                    f"the model cannot process an image of {image.width}x{image.height} on device "
+                    f"'{self.device}': leave it out, or crop it to a more usual shape "
+                    f"({_last_line(error)})."
                 ) from error
             boxes = np.array(request.get_tensor("boxes").data, np.float32)
             labels = np.array(request.get_tensor("labels").data, np.int64)
@@ -250,12 +251,24 @@ def _read(core: ov.Core, path: Path) -> ov.Model:
         ) from error
 
 
+def _use_cache(core: ov.Core, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        core.set_property({"CACHE_DIR": str(folder)})
+    except (OSError, RuntimeError) as error:
+        raise DeviceError(
+            f"the model cache {folder} cannot be used: name another folder in "
+            "LABELVINO_MODEL_CACHE."
+        ) from error
+
+
 def _check_device(core: ov.Core, device: str, precision: Precision) -> None:
     base, _, rest = device.partition(":")
     seen = core.available_devices
-    asked = [d for d in (rest.split(",") if base in _VIRTUAL else [device]) if d]
+    asked = rest.split(",") if base in _VIRTUAL else [device]
+    asked = [name for name in asked if name and not name.startswith("-")]  # AUTO:-GPU leaves it out
     for name in asked:
-        if name.lstrip("-") not in seen and name.partition(".")[0] not in seen:
+        if name not in seen and name.partition(".")[0] not in seen:
             raise DeviceError(
                 f"there is no device '{name}' here; OpenVINO sees {', '.join(seen) or 'none'} "
                 "('labelvino devices' says more)."
@@ -263,10 +276,11 @@ def _check_device(core: ov.Core, device: str, precision: Precision) -> None:
     if precision == "auto":
         return
     for name in asked or seen:
-        if precision not in _precisions(core, name.lstrip("-")):
+        able = _precisions(core, name)
+        if precision not in able:
             raise DeviceError(
-                f"device '{name}' does not compute in {precision}, only in "
-                f"{', '.join(_precisions(core, name.lstrip('-')))}: use one of these or auto."
+                f"device '{name}' does not compute in {precision}, only in {', '.join(able)}: "
+                "use one of these or auto."
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +25,7 @@ class ImageLimits:
     """What is refused before it is decoded."""
 
     max_bytes: int = 50 * 1024 * 1024
-    max_pixels: int = 100_000_000
+    max_pixels: int = 64_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +69,13 @@ def decode_image(data: bytes, limits: ImageLimits | None = None) -> DecodedImage
             "raise LABELVINO_MAX_IMAGE_BYTES."
         )
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of damaged metadata, which does not matter for the pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image, limits)
-                orientation = _orientation(image)
-                # Keeps the header's promise: a truncated file raises here instead of going grey.
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                pixels = np.asarray(_to_rgb(upright))
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image, limits)
+            orientation = _orientation(image)
+            # Keeps the header's promise: a truncated file raises here instead of going grey.
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            pixels = np.asarray(_to_rgb(upright))
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -90,6 +86,15 @@ def decode_image(data: bytes, limits: ImageLimits | None = None) -> DecodedImage
     except Exception as error:  # decoders raise all kinds on damaged files
         raise ImageError(f"the image is damaged or not supported: {error}.") from error
     return DecodedImage(np.ascontiguousarray(pixels), orientation, hashlib.sha256(data).hexdigest())
+
+
+def pixel_count(data: bytes) -> int:
+    """Pixels of an image by its header, 0 where it has none that can be read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return int(image.width * image.height)
+    except Exception:  # noqa: BLE001 - decoding it will say what is wrong
+        return 0
 
 
 def _check_size(image: Image.Image, limits: ImageLimits) -> None:

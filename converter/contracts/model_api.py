@@ -71,6 +71,8 @@ class ModelApi:
         if boxes.get_partial_shape()[0].is_static or numbers is not None:
             boxes, labels, masks = _without_padding(boxes, labels, masks)
         frame = None if masks is None else options.mask_frame or "box"
+        if frame == "image":
+            assumed = (*assumed, "masks are taken to cover the whole image, not their boxes.")
         adapted = graph.canonical(model, boxes, labels, masks)
         return Adapted(adapted, options.labels, options.resize, frame, assumed)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import openvino as ov
 import openvino.opset13 as ops
 
-from backend.runtime.contract import ResizeRule
+from backend.runtime.contract import MaskFrame, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter import graph
 from converter.contracts.family import Adapted, AdaptOptions
@@ -63,12 +63,16 @@ class OdApi:
         if _MASKS in found:
             masks = graph.rows(graph.without_batch(graph.as_f32(found[_MASKS])), kept)
         adapted = graph.canonical(model, boxes, graph.rows(labels, kept), masks)
-        frame = None if masks is None else options.mask_frame or "box"
+        frame: MaskFrame | None = None if masks is None else "box"
         return Adapted(adapted, options.labels, resize, frame, assumed)
 
 
 def _refuse_preprocessing(options: AdaptOptions) -> None:
     given = options.preprocessing
+    if options.mask_frame == "image":
+        raise ConversionError(
+            "masks of the family od-api fill their boxes: leave out --mask-frame image."
+        )
     if given.mean_values or given.scale_values or given.color_order == "bgr":
         raise ConversionError(
             "a model of the family od-api takes RGB and normalises inside: leave out "

@@ -1,7 +1,7 @@
 """The README's steps, on a drawn scene; its pictures are taken here.
 
-After a change of what people see, copy artifacts/overlay.png and artifacts/label-studio.png to
-docs/pictures/.
+After a change of what people see, copy them from artifacts/ (street.jpg.overlay.png and
+label-studio.png) to docs/pictures/.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def test_from_a_model_to_pre_annotations(
     artifacts: Path,
     tmp_path: Path,
 ) -> None:
-    photo = tmp_path / "overlay.jpg"
+    photo = tmp_path / "street.jpg"
     photo.write_bytes(draw_scene())
     predicted = [command_path("labelvino"), "predict", photo, "--model", model, "--out", artifacts]
     subprocess.run([*predicted, "--score-threshold", "0.4"], check=True, timeout=120)

@@ -8,7 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,13 +25,25 @@ from backend.settings import environment_names
 from tests.conftest import ROOT
 from tests.sdk import environment_python
 from tests.toy_model import save_toy_model, toy_contract
+from tests.unit.labelstudio.local_server import local_server, send
 
 INSTANCES = [((10.0, 10.0, 30.0, 30.0), 0.9, 0), ((40.0, 10.0, 60.0, 30.0), 0.3, 1)]
+CONFIG = """<View><Image name="image" value="$image"/><RectangleLabels name="box" toName="image">
+<Label value="person"/></RectangleLabels></View>"""
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if name not in {n for names in environment_names().values() for n in names}
 }
+
+
+def png(width: int, height: int) -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (width, height), "grey").save(out, "PNG")
+    return out.getvalue()
+
+
+PNG = png(100, 50)
 
 
 def labelvino(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -60,13 +76,17 @@ def test_predictions_and_overlays(model: Path, photos: Path, tmp_path: Path) -> 
     assert (summary["photos"], summary["done"], summary["detections"]) == (3, 3, 3)
     assert summary["device"] == ["CPU"]
     assert {p.name for p in out.iterdir()} == {
-        "predictions.json", "label_config.xml", "a.png", "b.png", "c.png",
+        "predictions.json", "label_config.xml",
+        "a.jpg.overlay.png", "b.png.overlay.png", "c.jpg.overlay.png",
     }  # fmt: skip
     tasks = json.loads((out / "predictions.json").read_text())
     assert [task["data"]["image"] for task in tasks] == ["a.jpg", "b.png", "c.jpg"]
     (prediction,) = tasks[0]["predictions"]
     assert [r["type"] for r in prediction["result"]] == ["polygonlabels"]
-    with Image.open(out / "a.png") as small, Image.open(out / "b.png") as large:
+    with (
+        Image.open(out / "a.jpg.overlay.png") as small,
+        Image.open(out / "b.png.overlay.png") as large,
+    ):
         assert small.size == (640, 320)  # small photos are drawn enlarged
         drawn = np.asarray(large)
     assert drawn.shape == (2000, 3000, 3)
@@ -112,13 +132,68 @@ def test_a_bad_photo_costs_only_itself(model: Path, photos: Path, tmp_path: Path
     assert len(json.loads((tmp_path / "o" / "predictions.json").read_text())) == 3
 
 
-def test_photos_of_the_same_name_keep_their_overlays(
+def test_photos_of_the_same_name_stay_apart(model: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (50, 50)).save(tmp_path / "more" / "a.jpg")
+    out = tmp_path / "o"
+    arguments = ["predict", photos, tmp_path / "more", "--model", model, "--out", out]
+    done = labelvino(*arguments)
+    assert done.returncode == 0, done.stderr
+    addresses = [
+        task["data"]["image"] for task in json.loads((out / "predictions.json").read_text())
+    ]
+    assert len(set(addresses)) == 4
+    assert len(list(out.glob("*.png"))) == 4
+    annotations = tmp_path / "instances.json"
+    annotations.write_text('{"images": [], "categories": [{"id": 1, "name": "person"}]}')
+    coco = labelvino(*arguments, "--format", "coco", "--annotations", annotations)
+    assert coco.returncode == 1
+    assert "two photos have the same file name" in coco.stderr
+
+
+def test_photos_are_never_replaced(model: Path, photos: Path) -> None:
+    (photos / "a.jpg").rename(photos / "a")
+    (photos / "b.png").rename(photos / "a.overlay.png")
+    before = (photos / "a.overlay.png").read_bytes()
+    done = labelvino(
+        "predict", photos / "a", photos / "a.overlay.png", "--model", model, "--out", photos
+    )
+    assert done.returncode == 1
+    assert "would replace a photo" in done.stderr
+    assert (photos / "a.overlay.png").read_bytes() == before
+
+
+def test_odd_file_names_cost_only_themselves(model: Path, photos: Path, tmp_path: Path) -> None:
+    data = (photos / "a.jpg").read_bytes()
+    (photos / "bad\udcff.jpg").write_bytes(data)
+    (photos / "ä # ?.jpg").write_bytes(data)
+    out = tmp_path / "o"
+    done = labelvino("predict", photos, "--model", model, "--out", out, "--image-prefix", "/d/")
+    assert done.returncode == 1
+    assert "not UTF-8: rename the file" in done.stderr and "Traceback" not in done.stderr
+    tasks = json.loads((out / "predictions.json").read_text())
+    assert "/d/%C3%A4%20%23%20%3F.jpg" in [task["data"]["image"] for task in tasks]
+    assert len(tasks) == 4
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
     model: Path, photos: Path, tmp_path: Path
 ) -> None:
-    Image.new("RGB", (50, 50)).save(photos / "a.png")
-    done = labelvino("predict", photos, "--model", model, "--out", tmp_path / "o")
-    assert done.returncode == 0, done.stderr
-    assert {"a.png", "a-2.png"} <= {p.name for p in (tmp_path / "o").iterdir()}
+    (tmp_path / "file").write_text("")
+    done = labelvino("predict", photos, "--model", model, "--out", tmp_path / "file")
+    assert done.returncode == 1
+    assert "cannot write to" in done.stderr and "give another --out" in done.stderr
+
+
+def test_annotations_of_other_things_are_refused(model: Path, photos: Path, tmp_path: Path) -> None:
+    annotations = tmp_path / "instances.json"
+    annotations.write_text('{"images": [], "categories": [{"id": 1, "name": "zebra"}]}')
+    done = labelvino(
+        "predict", photos, "--model", model, "--out", tmp_path / "o", "--format", "coco",
+        "--annotations", annotations,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "none of the model's labels" in done.stderr
 
 
 @pytest.mark.parametrize("control", ["polygon", "brush", "rectangle"])
@@ -129,6 +204,11 @@ def test_label_config(model: Path, control: str) -> None:
     assert tag.tag == {"polygon": "PolygonLabels", "brush": "BrushLabels",
                        "rectangle": "RectangleLabels"}[control]  # fmt: skip
     assert [label.get("value") for label in tag] == ["person", "car", "traffic light"]
+
+
+def test_a_control_asked_for_twice_is_written_once(model: Path) -> None:
+    twice = labelvino("label-config", "--model", model, *["--control", "polygon"] * 2).stdout
+    assert twice == labelvino("label-config", "--model", model).stdout
 
 
 def test_label_config_escapes_names(tmp_path: Path) -> None:
@@ -162,6 +242,7 @@ def test_devices() -> None:
         (("predict", "x", "--out", "o", "--model", "MODEL", "--typo"), 2, "No such option"),
         (("label-config", "--model", "none.xml"), 1, "no model file"),
         (("nonsense",), 2, "No such command"),
+        (("serve", "--model", "MODEL", "--host", "999.1.1.1", "--port", "0"), 1, "another --host"),
     ],
 )
 def test_one_clear_line(
@@ -173,6 +254,12 @@ def test_one_clear_line(
     assert "Traceback" not in done.stderr
     if code == 1:
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_model_cache_that_cannot_be_used(model: Path) -> None:
+    done = labelvino("serve", "--model", model, "--port", "0", LABELVINO_MODEL_CACHE="/proc/x")
+    assert done.returncode == 1
+    assert "LABELVINO_MODEL_CACHE" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_taken_port_is_one_clear_line(model: Path) -> None:
@@ -198,14 +285,7 @@ def test_serve_starts_and_stops(model: Path, stop: signal.Signals, code: int) ->
     )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                assert httpx2.get(f"{url}/health").json()["status"] == "UP"
-                break
-            except httpx2.TransportError:
-                assert time.monotonic() < deadline and process.poll() is None
-                time.sleep(0.05)
+        wait_until_up(url, process)
         process.send_signal(stop)
         _, errors = process.communicate(timeout=30)
     finally:
@@ -234,3 +314,57 @@ def test_the_serving_set_alone_is_enough(model: Path, photos: Path, tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     assert "3 of 3 photos" in done.stderr
+
+
+def test_a_stop_lets_the_task_under_way_end(tmp_path: Path) -> None:
+    """What is done is answered, what is not is left, and the server is gone within seconds."""
+    model = save_toy_model(tmp_path / "toy.xml", INSTANCES)
+    release = threading.Event()
+    fetched = threading.Semaphore(0)
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        fetched.release()
+        release.wait(30)
+        send(body=PNG, kind="image/png")(handler)
+
+    with local_server() as images, socket.socket() as free:
+        images.otherwise = slow
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        environment = ENVIRONMENT | {"LABELVINO_ALLOWED_HOSTS": "127.0.0.1"}
+        environment |= {"LABELVINO_WORKERS": "1", "LABELVINO_PORT": str(port)}
+        with subprocess.Popen(
+            [sys.executable, "-c", "from backend.cli import main; main()", "serve", "--model",
+             str(model)],
+            stderr=subprocess.PIPE, text=True, env=environment,
+        ) as server, ThreadPoolExecutor(1) as threads:  # fmt: skip
+            wait_until_up(f"http://127.0.0.1:{port}", server)
+            tasks = [{"id": i, "data": {"image": f"{images.url}/{i}.png"}} for i in range(3)]
+            request = {"tasks": tasks, "label_config": CONFIG}
+            answer = threads.submit(
+                httpx2.post, f"http://127.0.0.1:{port}/predict", json=request, timeout=60
+            )
+            assert fetched.acquire(timeout=20)
+            server.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            release.set()
+            results = answer.result(20).json()["results"]
+            _, errors = server.communicate(timeout=20)
+    assert [bool(result) for result in results] == [True, False, False]
+    assert server.returncode == 0
+    assert "2 of 3 tasks were not reached before the stop" in errors
+    assert "Traceback" not in errors
+    assert errors.strip().endswith("stopped")
+
+
+def wait_until_up(url: str, server: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            assert httpx2.get(f"{url}/health").json()["status"] == "UP"
+        except httpx2.TransportError:
+            assert time.monotonic() < deadline and server.poll() is None
+            time.sleep(0.05)
+        else:
+            return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -152,6 +153,8 @@ def test_thresholds_of_a_config_change_its_version(serve: Serve) -> None:
     with serve() as client:
         plain, high = (client.post("/predict", json=body("ok", config=c)).json()
                        for c in (CONFIG, strict))  # fmt: skip
+        versions = client.get("/versions").json()["versions"]
+    assert versions == [plain["model_version"], high["model_version"]]
     assert len(plain["results"][0]["result"]) == 2
     assert len(high["results"][0]["result"]) == 1
     assert plain["model_version"] != high["model_version"]
@@ -193,7 +196,7 @@ def test_a_budget_that_ends_leaves_tasks_for_the_next_time(
     results = answer.json()["results"]
     assert [bool(result) for result in results] == [True, False, False]
     assert results[1:] == [{}, {}]
-    assert "2 of 3 tasks were not reached within 1 s" in caplog.text
+    assert "2 of 3 tasks were not reached within the time budget" in caplog.text
     assert source.fetched == ["ok", "wait"]
 
 
@@ -207,6 +210,50 @@ def test_one_opened_task_does_not_wait_for_a_big_batch(serve: Serve, source: Sou
         small.result(20)
         big.result(20)
     assert "mine" in source.fetched[:4]
+
+
+ODD_TASKS = [
+    {"id": "abc", "data": {"photo": "ok"}},
+    {"id": 1.5, "data": None},
+    {"data": []},
+    None,
+    "x",
+    [],
+    {"id": {"a": 1}, "data": {"photo": "ok"}, "annotations": [[[[["\ud800"]]]]]},
+]
+
+
+@pytest.mark.parametrize("project", ["1.2", 5, 1.5, {"a": 1}, None])
+def test_an_odd_task_costs_only_itself(serve: Serve, project: object) -> None:
+    tasks = [{"id": 1, "data": {"photo": "ok"}}, *ODD_TASKS, {"id": 2, "data": {"photo": "ok"}}]
+    content = json.dumps({"tasks": tasks, "label_config": CONFIG, "project": project, "x": 1e999})
+    with serve() as client:
+        results = client.post("/predict", content=content).json()["results"]
+    good = [True, True, *[False] * 5, True, True]
+    assert [bool(result) for result in results] == good
+
+
+def test_the_log_says_why_a_request_is_refused(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve() as client, caplog.at_level(logging.WARNING):
+        client.post("/predict", content=b"{")
+        client.post("/predict", json=body("ok", config="<View/>"))
+    assert "/predict refused: the request is not JSON" in caplog.text
+    assert "/predict refused: the labelling config has no <Image" in caplog.text
+
+
+def test_a_client_that_goes_away_is_no_fault(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve() as client, caplog.at_level(logging.INFO):
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as raw:
+            raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+        deadline = time.monotonic() + 10
+        while "499" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "499" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -260,7 +307,9 @@ def test_versions_metrics_and_unknown_paths(serve: Serve) -> None:
         client.post("/predict", json=body("ok", "bad"))
         versions = client.get("/versions").json()["versions"]
         metrics = client.get("/metrics").text
-        assert client.get("/nothing").status_code == 404
+        assert client.get("/nothing").json() == {"error": "Not Found."}
+        assert client.get("/predict").status_code == 405
+        assert client.head("/health").status_code == 200
         assert client.get("/").json()["status"] == "UP"
     assert len(versions) == 1
     assert 'labelvino_tasks_total{outcome="predicted"} 1.0' in metrics
@@ -282,8 +331,9 @@ def test_basic_auth(serve: Serve) -> None:
         for wrong in (("u", "x"), ("x", "p:w"), ("", "")):
             assert client.post("/setup", json={}, auth=wrong).status_code == 401
         assert client.get("/metrics").status_code == 401
-        broken = {"Authorization": "Basic ***"}
-        assert client.post("/setup", json={}, headers=broken).status_code == 401
+        for broken in (b"Basic ***", b"Basic \xff\xfe", b"Basic /w==", b"Bearer x", b"Basic"):
+            headers = {b"Authorization": broken}
+            assert client.post("/setup", json={}, headers=headers).status_code == 401
         assert client.post("/setup", json={}, auth=("u", "p:w")).status_code == 200
 
 

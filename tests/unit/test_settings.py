@@ -48,6 +48,13 @@ def test_our_own_name_goes_first_and_the_command_line_before_all(
     assert load_settings(device="CPU").from_command_line == {"device"}
 
 
+def test_names_that_are_not_documented_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MODEL", "PROXY", "CONTROLS", "model"):
+        monkeypatch.setenv(name, "rectangle")
+    settings = load_settings()
+    assert (settings.model, settings.proxy, settings.controls) == (None, None, "auto")
+
+
 def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABELVINO_ALLOWED_HOSTS", "minio:9000, 10.0.0.0/8,")
     assert load_settings().allowed_hosts == ("minio:9000", "10.0.0.0/8")

@@ -40,7 +40,7 @@ def targets(*tags: str) -> dict[str, list[str]]:
         ("<View></View>", "no <Image"),
         (config(""), "no PolygonLabels"),
         (config('<Choices name="c" toName="image"/>'), "no PolygonLabels"),
-        (config('<Polygon name="p" toName="image"/>'), "no <Labels>"),
+        (config('<Polygon name="p" toName="image"/>'), "no usable <Labels>"),
         ('<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "not well-formed"),
         ("x" * 2_000_001, "longer than"),
     ],
@@ -101,6 +101,49 @@ def test_pairs_lists_and_skips() -> None:
     )
     assert parsed.images[0].is_list
     assert parsed.notes == ("'r' is left out (model_skip).",)
+
+
+def test_an_alias_is_what_is_written() -> None:
+    (control,) = parse_label_config(config(labels('value="Human" alias="person"'))).controls
+    (tag,) = map_labels(control, MODEL).targets[0]
+    assert tag.written == "person"
+    (control,) = parse_label_config(config(labels('value="car" alias="K"'))).controls
+    assert [t.written for t in map_labels(control, MODEL).targets[1]] == ["K"]
+
+
+def test_a_label_that_stands_twice_is_one_label() -> None:
+    assert targets('value="car"', 'value="car"') == {"car": ["car"]}
+
+
+@pytest.mark.parametrize(
+    ("extra", "note"),
+    [
+        ('<BrushLabels name="b" toName="imgae"><Label value="car"/></BrushLabels>', "'imgae'"),
+        ('<Image name="two" value="$images[0]"/>', "'two' is left out"),
+        ('<Image name="two" value="images[{{idx}}].url"/>', "'two' is left out"),
+        ('<Brush name="b" toName="image"/>', "no usable <Labels>"),
+        ('<Labels toName="image"><Label value="car"/></Labels><Brush name="b" toName="image"/>',
+         "no usable <Labels>"),
+        ('<Labels name="l" toName="image"/><Labels name="m" toName="image"/>', "'m' is left out"),
+    ],
+)  # fmt: skip
+def test_what_is_left_aside_is_noted(extra: str, note: str) -> None:
+    parsed = parse_label_config(config(labels('value="car"') + extra))
+    assert [control.name for control in parsed.controls] == ["c"]
+    assert any(note in said for said in parsed.notes)
+
+
+def test_a_control_of_two_images_serves_both() -> None:
+    images = IMAGE + '<Image name="b" value="$b"/>'
+    inner = labels('value="car"').replace('toName="image"', 'toName="image,b"')
+    parsed = parse_label_config(config(inner, images))
+    assert [control.to_name for control in parsed.controls] == ["image", "b"]
+
+
+def test_a_bad_new_threshold_does_not_hide_the_old_one() -> None:
+    tag = 'value="car" model_score_threshold="x" score_threshold="0.3"'
+    parsed = parse_label_config(config(labels(tag)))
+    assert parsed.controls[0].labels[0].score_threshold == 0.3
 
 
 def test_thresholds_by_where_they_come_from() -> None:

@@ -8,7 +8,7 @@ import pytest
 from backend.labelstudio.brush_rle import decode_brush
 from backend.labelstudio.label_config import parse_label_config
 from backend.labelstudio.region_plan import ControlChoice, RegionPlan, Thresholds, plan_regions
-from backend.labelstudio.regions import RegionOptions, build_regions, prediction_score
+from backend.labelstudio.regions import RegionOptions, build_regions, certainties, prediction_score
 from backend.runtime.detections import Detections, MaskCrop
 
 XML = """<View><Image name="image" value="$image"/>
@@ -123,5 +123,12 @@ def test_item_index_of_several_images() -> None:
 def test_prediction_score(
     strategy: str, shown: tuple[float, ...], seen: tuple[float, ...], wanted: float
 ) -> None:
-    scores = np.array(seen, np.float32)
-    assert prediction_score(strategy, shown, scores, 0.5) == pytest.approx(wanted)  # type: ignore[arg-type]
+    certainty = certainties(found(*seen), plan())
+    score = prediction_score(strategy, shown, certainty)  # type: ignore[arg-type]
+    assert score == pytest.approx(wanted)
+
+
+def test_certainty_counts_from_the_threshold_in_force() -> None:
+    strict = plan(XML.replace('value="Car"', 'value="Car" model_score_threshold="0.8"'))
+    assert certainties(found(0.9, 0.5, 0.4), strict) == pytest.approx([0.5, 0.375, 0.5])
+    assert certainties(found(0.9), plan(XML.replace("Car", "Cow"))) == []
