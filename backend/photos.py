@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 import orjson
 
+from backend.config_plan import ConfigPlan
 from backend.fair_pool import FairPool
-from backend.predictor import ConfigPlan, Predictor
+from backend.predictor import Predictor
 from backend.runtime.coco_rle import coco_results
 from backend.runtime.detections import Detections
 from backend.runtime.errors import ImageError, LabelvinoError, SettingsError

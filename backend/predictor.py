@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
+from backend.config_plan import ConfigPlan, ConfigPlanner
 from backend.fair_pool import FairPool, NotReached
-from backend.labelstudio.label_config import ImageTag, LabelConfig, parse_label_config
-from backend.labelstudio.region_plan import (
-    ControlChoice,
-    RegionPlan,
-    Thresholds,
-    plan_regions,
-    thresholds_digest,
-)
+from backend.labelstudio.label_config import ImageTag
+from backend.labelstudio.region_plan import ControlChoice, RegionPlan
 from backend.labelstudio.regions import (
     Region,
     RegionOptions,
@@ -38,7 +32,6 @@ log = logging.getLogger("labelvino")
 # A larger image can cost gigabytes, where the model resizes it itself: one at a time.
 _LARGE_PIXELS = 24_000_000
 _MARGIN_FLOOR = 0.05  # the margin strategy also looks at detections below the threshold
-_REMEMBERED_CONFIGS = 256
 
 
 class ImageSource(Protocol):
@@ -61,19 +54,6 @@ class PredictorOptions:
     settings_threshold: float | None = None
     limits: ImageLimits = field(default_factory=ImageLimits)
     max_detections: int = 300
-
-
-@dataclass(frozen=True)
-class ConfigPlan:
-    """A label config, read for this model.
-
-    `plans`: by image tag name; `notes`: what could not be mapped, in plain sentences.
-    """
-
-    config: LabelConfig
-    plans: Mapping[str, RegionPlan]
-    model_version: str
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -112,39 +92,24 @@ class Predictor:
         self.options = options
         self._source = source
         self._pool = pool
-        self._plans: OrderedDict[str, ConfigPlan] = OrderedDict()
-        self._lock = Lock()
+        self.planner = ConfigPlanner(
+            engine.contract,
+            engine.model_digest,
+            options.choice,
+            command_line_threshold=options.command_line_threshold,
+            settings_threshold=options.settings_threshold,
+        )
         self._large_image = Lock()
 
     def plan(self, label_config: str) -> ConfigPlan:
-        """Read a label config for this model; what cannot be mapped is logged once a config.
-
-        Raises LabelConfigError.
-        """
-        with self._lock:
-            if label_config in self._plans:
-                self._plans.move_to_end(label_config)
-                return self._plans[label_config]
-        plan = self._read_plan(label_config)
-        with self._lock:
-            known = label_config in self._plans
-            self._plans[label_config] = plan
-            while len(self._plans) > _REMEMBERED_CONFIGS:
-                self._plans.popitem(last=False)
-        if not known:
-            for note in plan.notes:
-                log.warning("label config: %s", note)
-            if plan.notes:
-                names = ", ".join(self.engine.contract.label_names)
-                log.warning("label config: the model's labels are: %s", names)
-        return plan
+        """Read a label config for this model. Raises LabelConfigError."""
+        return self.planner.plan(label_config)
 
     def predict_tasks(
         self,
         tasks: Sequence[Mapping[str, Any]],
         label_config: str,
         deadline: float = float("inf"),
-        on_done: Callable[[TaskOutcome], None] | None = None,
     ) -> list[TaskOutcome]:
         """Predict all tasks in order, until `deadline` (time.monotonic, seconds) at the latest.
 
@@ -152,7 +117,7 @@ class Predictor:
         outcome with the reason; the others are not touched by it. Raises LabelConfigError.
         """
         plan = self.plan(label_config)
-        jobs = [partial(self._outcome, task, plan, deadline, on_done) for task in tasks]
+        jobs = [partial(self._outcome, task, plan, deadline) for task in tasks]
         outcomes = []
         for task, result in zip(tasks, self._pool.run(jobs, deadline), strict=True):
             if isinstance(result, NotReached):
@@ -223,13 +188,7 @@ class Predictor:
         score = prediction_score(self.options.score_strategy, shown, seen)
         return Prediction(plan.model_version, score, tuple(regions))
 
-    def _outcome(
-        self,
-        task: Mapping[str, Any],
-        plan: ConfigPlan,
-        deadline: float,
-        on_done: Callable[[TaskOutcome], None] | None,
-    ) -> TaskOutcome:
+    def _outcome(self, task: Mapping[str, Any], plan: ConfigPlan, deadline: float) -> TaskOutcome:
         task_id = _task_id(task)
         try:
             outcome = TaskOutcome(task_id, self.predict_task(task, plan, deadline))
@@ -241,54 +200,7 @@ class Predictor:
             outcome = TaskOutcome(task_id, None, f"unexpected {type(error).__name__}; see the log")
         if outcome.prediction is None:
             log.warning("task %s: no prediction: %s", task_id, outcome.reason)
-        if on_done is not None:
-            on_done(outcome)
         return outcome
-
-    def _read_plan(self, label_config: str) -> ConfigPlan:
-        config = parse_label_config(label_config)
-        contract = self.engine.contract
-        thresholds = self._thresholds()
-        plans = {
-            image.name: plan_regions(
-                config,
-                image.name,
-                contract.label_names,
-                has_masks=contract.mask_frame is not None,
-                thresholds=thresholds,
-                choice=self.options.choice,
-            )
-            for image in config.images
-            if any(control.to_name == image.name for control in config.controls)
-        }
-        notes = dict.fromkeys(note for plan in plans.values() for note in plan.notes)
-        version = self._version(plans, thresholds)
-        return ConfigPlan(config, plans, version, tuple(notes))
-
-    @property
-    def versions(self) -> tuple[str, ...]:
-        """The model versions given lately, and the default one."""
-        with self._lock:
-            used = [plan.model_version for plan in self._plans.values()]
-        return tuple(dict.fromkeys([self.default_version, *used]))
-
-    @property
-    def default_version(self) -> str:
-        """The model version where the config sets no thresholds of its own."""
-        return self._version({}, self._thresholds())
-
-    def _version(self, plans: Mapping[str, RegionPlan], thresholds: Thresholds) -> str:
-        """Name, digest of the weights and facts, digest of the thresholds in force."""
-        digest = thresholds_digest(plans, thresholds.default)
-        contract = self.engine.contract
-        return f"{contract.name}-{self.engine.model_digest[:8]}-{digest[:6]}"
-
-    def _thresholds(self) -> Thresholds:
-        return Thresholds(
-            model=self.engine.contract.score_threshold,
-            command_line=self.options.command_line_threshold,
-            settings=self.options.settings_threshold,
-        )
 
 
 def _images(

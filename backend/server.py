@@ -131,7 +131,7 @@ class _Server:
 
     async def versions(self) -> Response:
         """The model versions that this backend can give."""
-        return _json({"versions": list(self._predictor.versions)})
+        return _json({"versions": list(self._predictor.planner.versions)})
 
     async def metrics(self) -> Response:
         """Prometheus metrics."""
@@ -139,7 +139,7 @@ class _Server:
 
     def _setup(self, body: SetupRequest) -> dict[str, Any]:
         answer: dict[str, Any] = {
-            "model_version": self._predictor.default_version,
+            "model_version": self._predictor.planner.default_version,
             "labels": list(self._predictor.engine.contract.label_names),
         }
         try:

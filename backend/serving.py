@@ -49,7 +49,7 @@ def serve(settings: Settings) -> None:
             engine.contract.name,
             ",".join(engine.execution_devices),
             engine.precision,
-            predictor.default_version,
+            predictor.planner.default_version,
             *listener.getsockname()[:2],
         )
         config = uvicorn.Config(

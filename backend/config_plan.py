@@ -1,0 +1,118 @@
+"""Label configs, read for one model: where its labels go, from which score on, and the version."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+
+from backend.labelstudio.label_config import LabelConfig, parse_label_config
+from backend.labelstudio.region_plan import (
+    ControlChoice,
+    RegionPlan,
+    Thresholds,
+    plan_regions,
+    thresholds_digest,
+)
+from backend.runtime.contract import ModelContract
+
+log = logging.getLogger("labelvino")
+
+_REMEMBERED_CONFIGS = 256
+
+
+@dataclass(frozen=True)
+class ConfigPlan:
+    """A label config, read for this model.
+
+    `plans`: by image tag name; `notes`: what could not be mapped, in plain sentences.
+    """
+
+    config: LabelConfig
+    plans: Mapping[str, RegionPlan]
+    model_version: str
+    notes: tuple[str, ...]
+
+
+class ConfigPlanner:
+    """Reads label configs and remembers the last ones; may be called from any thread."""
+
+    def __init__(
+        self,
+        contract: ModelContract,
+        model_digest: str,
+        choice: ControlChoice = "auto",
+        *,
+        command_line_threshold: float | None = None,
+        settings_threshold: float | None = None,
+    ) -> None:
+        """`model_digest`: hex digest of the weights and of the facts that change results."""
+        self._contract = contract
+        self._model_digest = model_digest
+        self._choice = choice
+        self._thresholds = Thresholds(
+            model=contract.score_threshold,
+            command_line=command_line_threshold,
+            settings=settings_threshold,
+        )
+        self._plans: OrderedDict[str, ConfigPlan] = OrderedDict()
+        self._lock = Lock()
+
+    def plan(self, label_config: str) -> ConfigPlan:
+        """Read a label config; what cannot be mapped is logged once a config.
+
+        Raises LabelConfigError.
+        """
+        with self._lock:
+            if label_config in self._plans:
+                self._plans.move_to_end(label_config)
+                return self._plans[label_config]
+        plan = self._read(label_config)
+        with self._lock:
+            known = label_config in self._plans
+            self._plans[label_config] = plan
+            while len(self._plans) > _REMEMBERED_CONFIGS:
+                self._plans.popitem(last=False)
+        if plan.notes and not known:
+            for note in plan.notes:
+                log.warning("label config: %s", note)
+            names = ", ".join(self._contract.label_names)
+            log.warning("label config: the model's labels are: %s", names)
+        return plan
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The default model version, and those of the configs read lately."""
+        with self._lock:
+            used = [plan.model_version for plan in self._plans.values()]
+        return tuple(dict.fromkeys([self.default_version, *used]))
+
+    @property
+    def default_version(self) -> str:
+        """The model version where the config sets no thresholds of its own."""
+        return self._version({})
+
+    def _read(self, label_config: str) -> ConfigPlan:
+        config = parse_label_config(label_config)
+        served = {control.to_name for control in config.controls}
+        plans = {
+            image.name: plan_regions(
+                config,
+                image.name,
+                self._contract.label_names,
+                has_masks=self._contract.mask_frame is not None,
+                thresholds=self._thresholds,
+                choice=self._choice,
+            )
+            for image in config.images
+            if image.name in served
+        }
+        notes = dict.fromkeys(note for plan in plans.values() for note in plan.notes)
+        return ConfigPlan(config, plans, self._version(plans), tuple(notes))
+
+    def _version(self, plans: Mapping[str, RegionPlan]) -> str:
+        """Name, digest of the model, digest of the thresholds in force."""
+        digest = thresholds_digest(plans, self._thresholds.default)
+        return f"{self._contract.name}-{self._model_digest[:8]}-{digest[:6]}"
