@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+LEGACY_TOKEN = "0123456789abcdef0123456789abcdef01234567"
 IMAGE = b"\xff\xd8\xff not quite a JPEG"
 
 
@@ -102,7 +103,7 @@ def local_server(tls: ssl.SSLContext | None = None) -> Iterator[LocalServer]:
             answer = server.routes.get(path) or server.otherwise
             (answer or send(404, b"no such page", "text/plain"))(self)
 
-        do_GET = do_POST = do_CONNECT = _answer  # noqa: N815  the base class asks for them
+        do_GET = do_POST = do_PATCH = do_DELETE = do_CONNECT = _answer  # noqa: N815  the base class asks for them
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -6,26 +6,16 @@ import base64
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from local_server import IMAGE, LocalServer, local_server, redirect, send
+from local_server import IMAGE, LEGACY_TOKEN, LocalServer, local_server, redirect, send
 
-from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.fetch_limits import FetchLimits
 from backend.labelstudio.images import ImageFetcher
 from backend.runtime.errors import FetchError, SettingsError
 
-LEGACY = "0123456789abcdef0123456789abcdef01234567"
 Make = Callable[..., ImageFetcher]
-
-
-@pytest.fixture
-def server() -> Iterator[LocalServer]:
-    with local_server() as running:
-        yield running
 
 
 @pytest.fixture
@@ -33,18 +23,6 @@ def other() -> Iterator[LocalServer]:
     """A host that is not Label Studio."""
     with local_server() as running:
         yield running
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Build fetchers that are closed at the end; `at`: the address of a Label Studio."""
-    with ExitStack() as opened:
-
-        def build(at: str | None = None, token: str | None = LEGACY, **settings: Any) -> Any:
-            client = opened.enter_context(LabelStudioClient(at, token)) if at else None
-            return opened.enter_context(ImageFetcher(client, **settings))
-
-        yield build
 
 
 @pytest.fixture
@@ -127,13 +105,13 @@ def test_relative_addresses_with_the_token(
     server.routes[target.partition("?")[0]] = send()
     assert make(server.url).fetch(url) == IMAGE
     assert server.targets == [target]
-    assert server.tokens("/") == [f"Token {LEGACY}"]
+    assert server.tokens("/") == [f"Token {LEGACY_TOKEN}"]
 
 
 def test_absolute_address_of_label_studio_with_the_token(make: Make, server: LocalServer) -> None:
     server.routes["/data/upload/a.jpg"] = send()
     assert make(server.url).fetch(f"{server.url}/data/upload/a.jpg") == IMAGE
-    assert server.tokens("/") == [f"Token {LEGACY}"]
+    assert server.tokens("/") == [f"Token {LEGACY_TOKEN}"]
 
 
 def test_label_studio_below_a_path_prefix(make: Make, server: LocalServer) -> None:
@@ -143,7 +121,7 @@ def test_label_studio_below_a_path_prefix(make: Make, server: LocalServer) -> No
     assert fetcher.fetch("/data/upload/a.jpg") == IMAGE
     assert fetcher.fetch("/ls/data/upload/a.jpg") == IMAGE
     assert fetcher.fetch(f"{server.url}/neighbour.jpg") == IMAGE
-    assert server.tokens("/") == [f"Token {LEGACY}", f"Token {LEGACY}", None]
+    assert server.tokens("/") == [f"Token {LEGACY_TOKEN}", f"Token {LEGACY_TOKEN}", None]
 
 
 @pytest.mark.parametrize("url", ["/data/upload/a.jpg", "a.jpg", "s3://b/a.jpg"])
@@ -155,11 +133,11 @@ def test_no_label_studio_configured(make: Make, url: str) -> None:
 @pytest.mark.parametrize(
     ("status", "token", "remedy"),
     [
-        (401, LEGACY, "LABEL_STUDIO_API_KEY"),
+        (401, LEGACY_TOKEN, "LABEL_STUDIO_API_KEY"),
         (401, None, "set LABEL_STUDIO_API_KEY"),
-        (403, LEGACY, "access to the project"),
-        (404, LEGACY, "no such image"),
-        (500, LEGACY, "upload that is no longer there, too"),
+        (403, LEGACY_TOKEN, "access to the project"),
+        (404, LEGACY_TOKEN, "no such image"),
+        (500, LEGACY_TOKEN, "upload that is no longer there, too"),
     ],
 )
 def test_refusals_of_label_studio(
@@ -196,10 +174,10 @@ def test_cloud_address_signed_by_label_studio(
     assert fetcher.fetch(uri, task_id=7) == IMAGE
     encoded = server.targets[0].partition("fileuri=")[2].replace("%3D", "=")
     assert base64.urlsafe_b64decode(encoded).decode() == uri
-    assert server.tokens("/") == [f"Token {LEGACY}"]
+    assert server.tokens("/") == [f"Token {LEGACY_TOKEN}"]
     assert other.targets == ["/k.jpg?X-Amz-Signature=ge%2Fhe%2Bim"]
     assert other.tokens("/") == [None]
-    assert LEGACY not in str(other.seen)
+    assert LEGACY_TOKEN not in str(other.seen)
 
 
 def test_cloud_address_passed_on_by_label_studio(make: Make, server: LocalServer) -> None:

@@ -10,21 +10,18 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from local_ca import make_ca
-from local_server import IMAGE, LocalServer, local_server, raw, redirect, send
+from local_server import IMAGE, LEGACY_TOKEN, LocalServer, local_server, raw, redirect, send
 
-from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.fetch_limits import FetchLimits
 from backend.labelstudio.images import ImageFetcher
 from backend.runtime.errors import FetchError, SettingsError
 
-LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PUBLIC = "93.184.216.34"
 QUICK = FetchLimits(connect_timeout_s=1, read_timeout_s=0.3, total_timeout_s=0.8)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n"
@@ -32,27 +29,9 @@ Make = Callable[..., ImageFetcher]
 
 
 @pytest.fixture
-def server() -> Iterator[LocalServer]:
-    with local_server() as running:
-        yield running
-
-
-@pytest.fixture
 def label_studio() -> Iterator[LocalServer]:
     with local_server() as running:
         yield running
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Build fetchers that are closed at the end; `at`: the address of a Label Studio."""
-    with ExitStack() as opened:
-
-        def build(at: str | None = None, **settings: Any) -> Any:
-            client = opened.enter_context(LabelStudioClient(at, LEGACY)) if at else None
-            return opened.enter_context(ImageFetcher(client, **settings))
-
-        yield build
 
 
 @pytest.fixture
@@ -218,7 +197,7 @@ def test_token_does_not_come_back_to_a_chain_that_left(
     server.routes["/b"] = redirect(f"{label_studio.url}/data/c")
     fetcher = make(label_studio.url, allowed_hosts=[f"127.0.0.1:{server.port}"])
     assert fetcher.fetch("/data/a") == IMAGE
-    assert label_studio.tokens("/data") == [f"Token {LEGACY}", None]
+    assert label_studio.tokens("/data") == [f"Token {LEGACY_TOKEN}", None]
     assert server.tokens("/") == [None]
     assert fetcher.fetch(f"{server.url}/b") == IMAGE
     assert label_studio.tokens("/data/c") == [None, None]
