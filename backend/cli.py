@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from backend.commands.connect import connect
 from backend.commands.devices import devices
 from backend.commands.label_config import label_config
 from backend.commands.predict import predict
@@ -18,7 +19,7 @@ def cli() -> None:
     """Instance-segmentation pre-annotations for Label Studio on OpenVINO."""
 
 
-for _command in (devices, label_config, predict, serve):
+for _command in (connect, devices, label_config, predict, serve):
     cli.add_command(_command)
 
 

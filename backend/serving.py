@@ -14,14 +14,12 @@ from types import FrameType
 import uvicorn
 
 from backend.fair_pool import FairPool
-from backend.labelstudio.client import LabelStudioClient
+from backend.label_studio_access import open_image_fetcher
 from backend.labelstudio.config_writer import write_label_config
-from backend.labelstudio.fetch_limits import FetchLimits
-from backend.labelstudio.images import ImageFetcher
 from backend.labelstudio.label_config import KINDS, ControlKind
 from backend.labelstudio.regions import RegionOptions
 from backend.photos import CocoIds, PhotoRun
-from backend.predictor import ImageSource, Predictor, PredictorOptions
+from backend.predictor import Predictor, PredictorOptions
 from backend.runtime.engine import Engine
 from backend.runtime.errors import FetchError, SettingsError
 from backend.runtime.image import ImageLimits
@@ -42,7 +40,7 @@ def serve(settings: Settings) -> None:
     with listener:
         engine = open_engine(settings)
         pool = FairPool(settings.workers)
-        predictor = Predictor(engine, _image_source(settings), _options(settings), pool)
+        predictor = Predictor(engine, open_image_fetcher(settings), _options(settings), pool)
         app = create_app(predictor, settings)
         log.info(
             "%s on %s in %s, version %s, http://%s:%d",
@@ -150,30 +148,6 @@ def _options(settings: Settings) -> PredictorOptions:
 
 def _image_limits(settings: Settings) -> ImageLimits:
     return ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-
-
-def _image_source(settings: Settings) -> ImageSource:
-    limits = FetchLimits(
-        max_bytes=settings.max_image_bytes, total_timeout_s=settings.fetch_timeout_s
-    )
-    client = None
-    if settings.label_studio_url is not None:
-        key = settings.label_studio_api_key
-        client = LabelStudioClient(
-            settings.label_studio_url,
-            key.get_secret_value() if key is not None else None,
-            ca_bundle=settings.ca_bundle,
-            proxy=settings.proxy,
-            limits=limits,
-        )
-    return ImageFetcher(
-        client,
-        limits=limits,
-        allowed_hosts=settings.allowed_hosts,
-        local_files_root=settings.local_files_root,
-        ca_bundle=settings.ca_bundle,
-        proxy=settings.proxy,
-    )
 
 
 class _NoImages:

@@ -24,3 +24,4 @@ threshold = click.option(
     help="Regions need this score; goes before any other threshold.",
 )
 controls = click.option("--controls", type=_CHOICES, help="Which controls get regions.")
+label_studio_url = click.option("--label-studio-url", help="Label Studio (else LABEL_STUDIO_URL).")

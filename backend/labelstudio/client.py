@@ -10,7 +10,7 @@ import base64
 import json
 import posixpath
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +21,7 @@ import httpx2
 from backend.labelstudio.addresses import AddressGuard, AllowedHosts, Resolver, system_resolver
 from backend.labelstudio.fetch_limits import DEFAULT_LIMITS, FetchLimits
 from backend.labelstudio.shown_url import shown_url
-from backend.labelstudio.tokens import read_token
+from backend.labelstudio.tokens import LegacyToken, read_token
 from backend.labelstudio.transport import GuardedTransport, tls_context
 from backend.runtime.errors import FetchError, SettingsError
 
@@ -68,6 +68,23 @@ class LabelStudioClient:
     def has_token(self) -> bool:
         return self._token is not None
 
+    @property
+    def token_kind(self) -> str:
+        """In words: "Personal Access Token", "legacy token" or "no token"."""
+        if self._token is None:
+            return "no token"
+        is_legacy = isinstance(self._token, LegacyToken)
+        return "legacy token" if is_legacy else "Personal Access Token"
+
+    @property
+    def shown_address(self) -> str:
+        """Of the configured Label Studio, as messages may show it."""
+        return shown_url(str(self._base)).rstrip("/")
+
+    def api_url(self, path: str, **query: str | int) -> httpx2.URL:
+        """`path` below the prefix, such as "api/projects/", with its query."""
+        return self.url_for(f"{self._prefix}/{path}").copy_merge_params(query)
+
     def owns(self, url: httpx2.URL) -> bool:
         """True for addresses of the configured Label Studio: same origin, below its prefix."""
         base = self._base
@@ -101,40 +118,54 @@ class LabelStudioClient:
         encoded = base64.urlsafe_b64encode(uri.encode()).decode()
         return self.url_for(f"{self._prefix}/tasks/{task_id}/presign/?fileuri={encoded}")
 
-    @contextmanager
-    def get(self, url: httpx2.URL) -> Iterator[httpx2.Response]:
-        """One GET with the token; the body is to be streamed within the block.
+    def get(self, url: httpx2.URL) -> AbstractContextManager[httpx2.Response]:
+        """One GET with the token; see `request`."""
+        return self.request("GET", url)
 
-        After 401 a Personal Access Token is refreshed once. Redirects are not followed. Raises
-        FetchError, without the address; ValueError for an address that is not Label Studio's.
+    @contextmanager
+    def request(
+        self, method: str, url: httpx2.URL, body: object = None
+    ) -> Iterator[httpx2.Response]:
+        """One request with the token; the answer is to be streamed within the block.
+
+        `body`: sent as JSON; None sends nothing. After 401 a Personal Access Token is refreshed
+        once. Redirects are not followed. Raises FetchError, without the address; ValueError for an
+        address that is not Label Studio's.
         """
         if not self.owns(url):
             raise ValueError(f"{shown_url(str(url))} is not an address of {self!r}")
-        response = self._authorized_get(url)
+        response = self._authorized(method, url, body)
         try:
             yield response
         finally:
             response.close()
 
-    def _authorized_get(self, url: httpx2.URL) -> httpx2.Response:
+    def _authorized(self, method: str, url: httpx2.URL, body: object) -> httpx2.Response:
         token = self._token
         if token is None:
-            return self._transport.handle_request(httpx2.Request("GET", url, headers=HEADERS))
+            return self._send(method, url, body, HEADERS)
         try:
             authorization = token.authorization()
-            response = self._get_as(authorization, url)
+            response = self._send_as(authorization, method, url, body)
             if response.status_code == 401 and token.renew(authorization):
                 response.close()
-                response = self._get_as(token.authorization(), url)
+                response = self._send_as(token.authorization(), method, url, body)
         except TimeoutError as error:
             raise FetchError(
                 "the Label Studio token was not refreshed in time: check that Label Studio answers."
             ) from error
         return response
 
-    def _get_as(self, authorization: str, url: httpx2.URL) -> httpx2.Response:
-        headers = {**HEADERS, "Authorization": authorization}
-        return self._transport.handle_request(httpx2.Request("GET", url, headers=headers))
+    def _send_as(
+        self, authorization: str, method: str, url: httpx2.URL, body: object
+    ) -> httpx2.Response:
+        return self._send(method, url, body, {**HEADERS, "Authorization": authorization})
+
+    def _send(
+        self, method: str, url: httpx2.URL, body: object, headers: dict[str, str]
+    ) -> httpx2.Response:
+        request = httpx2.Request(method, url, headers=headers, json=body)
+        return self._transport.handle_request(request)
 
     def _exchange(self, secret: str) -> str:
         """Personal access token -> access token."""

@@ -7,6 +7,7 @@ LabelvinoError          one clear sentence with the remedy; the command line pri
 |- InferenceError       the device failed on one image
 |- LabelConfigError     a labelling config that cannot be read
 |- FetchError           an image that could not be fetched
+|- LabelStudioError     Label Studio cannot be reached, or refuses what it is asked for
 |- SettingsError        a setting that makes no sense
 `- ConversionError      a source model that cannot be brought to the contract
 """
@@ -40,6 +41,10 @@ class LabelConfigError(LabelvinoError):
 
 class FetchError(LabelvinoError):
     """An image that could not be fetched."""
+
+
+class LabelStudioError(LabelvinoError):
+    """Label Studio cannot be reached, or refuses what it is asked for."""
 
 
 class SettingsError(LabelvinoError):
