@@ -68,6 +68,13 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
     type=click.Choice(["box", "image"]),
     help="What a mask covers: its box, or the whole input.",
 )
+@click.option(
+    "--static",
+    nargs=2,
+    type=click.IntRange(min=16, max=8192),
+    metavar="HEIGHT WIDTH",
+    help="Fix the input's size, for devices that fail on dynamic shapes.",
+)
 @click.option("--name", help="The model's name in predictions. Default: the output's name.")
 @click.option(
     "--score-threshold",
@@ -109,6 +116,7 @@ def convert(source: Path, output: Path, **options: Any) -> None:
         mean_values=options["mean_values"],
         scale_values=options["scale_values"],
         mask_frame=options["mask_frame"],
+        static_hw=options["static"],
         name=options["name"],
         score_threshold=options["score_threshold"],
     )

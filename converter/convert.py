@@ -14,6 +14,7 @@ from backend.runtime.contract import ModelContract
 from backend.runtime.errors import ConversionError
 from converter.contracts import Adapted, detect, family_named
 from converter.facts import Wishes, gather_options, precision_of, score_threshold
+from converter.fixed_size import fix_size
 from converter.graph import describe_ports
 from converter.publish import Published, check_target, publish
 from converter.sources import SourceModel, load_source
@@ -56,6 +57,8 @@ def convert(
     source = load_source(source_path)
     clock.start("adapt")
     adapted, family, reason, notes = _adapt(source, wishes)
+    if wishes.static_hw is not None:
+        adapted = fix_size(adapted, *wishes.static_hw)
     contract = _contract(source, wishes, adapted, family, target.stem)
     published, contract = publish(
         adapted.model,

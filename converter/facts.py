@@ -37,6 +37,7 @@ class Wishes:
     mean_values: tuple[float, ...] = ()
     scale_values: tuple[float, ...] = ()
     mask_frame: MaskFrame | None = None
+    static_hw: tuple[int, int] | None = None
     name: str | None = None
     score_threshold: float | None = None
 

@@ -17,6 +17,7 @@ import openvino as ov
 
 from backend.runtime.contract import ModelContract, ir_digest, write_contract
 from backend.runtime.errors import ConversionError, LabelvinoError
+from backend.runtime.self_test import SelfTest
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,22 @@ def publish(
         write_contract(model, contract)
         _save(model, xml, compress_to_fp16=compress_to_fp16)
         phase("verify")
-        seconds = run_verification(xml, timeout_s)
+        seconds, self_test = run_verification(xml, timeout_s)
         digest = ir_digest(xml)
+        self_test.write(model)
+        _save(model, xml, compress_to_fp16=compress_to_fp16)
+        if ir_digest(xml) != digest:
+            raise ConversionError("the model changed while it was written: try again.")
         size = xml.stat().st_size + xml.with_suffix(".bin").stat().st_size
         _move(xml, target, folder)
     return Published(target, digest, size, tuple(seconds)), contract
 
 
-def run_verification(xml: Path, timeout_s: float) -> list[float]:
-    """`verify` in a child process. Raises ConversionError, also where the process dies."""
+def run_verification(xml: Path, timeout_s: float) -> tuple[list[float], SelfTest]:
+    """`verify` in a child process: seconds of each trial, and the self-test it recorded.
+
+    Raises ConversionError, also where the process dies.
+    """
     # -P: a folder named converter where the user happens to stand must not be taken for ours.
     command = [sys.executable, "-P", "-m", "converter.verify", str(xml)]
     try:
@@ -97,7 +105,7 @@ def run_verification(xml: Path, timeout_s: float) -> list[float]:
     if "error" in answer:
         raise ConversionError(f"the converted model does not work: {answer['error']}")
     seconds: list[float] = answer["seconds"]
-    return seconds
+    return seconds, SelfTest.from_json(answer["self_test"])
 
 
 def _signal_name(number: int) -> str:

@@ -1,7 +1,8 @@
 """Run a written IR once, as the backend would, and look at what comes out.
 
 `python -m converter.verify FILE` does it in a process of its own: a plugin that crashes on a graph
-takes only that process with it. It prints one JSON object: {"seconds": [..]} or {"error": ".."}.
+takes only that process with it. It prints one JSON object: {"seconds": [..], "self_test": {..}} or
+{"error": ".."}.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import openvino as ov
 from backend.runtime.engine import Engine, RawOutputs
 from backend.runtime.errors import ConversionError, LabelvinoError
 from backend.runtime.image import DecodedImage
+from backend.runtime.self_test import SelfTest
 
 # Two sizes, since graphs that were traced or folded for one size fail at another: one that 32
 # divides, and one that nothing divides.
@@ -70,10 +72,18 @@ def _check_outputs(raw: RawOutputs, when: str) -> None:
         raise ConversionError(f"{when} some boxes are not finite numbers.")
 
 
+def record_self_test(path: Path) -> SelfTest:
+    """What the CPU finds in the test picture at f32. Raises LabelvinoError."""
+    engine = Engine(path, device="CPU", precision="f32")
+    return SelfTest.record(engine, Path(__file__).with_name("self_test.jpg").read_bytes())
+
+
 def main() -> int:
     """The command of the child process."""
+    path = Path(sys.argv[1])
     try:
-        print(json.dumps({"seconds": verify(Path(sys.argv[1]))}))
+        answer = {"seconds": verify(path), "self_test": record_self_test(path).to_json()}
+        print(json.dumps(answer))
     except LabelvinoError as error:
         print(json.dumps({"error": str(error)}))
     return 0

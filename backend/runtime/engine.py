@@ -193,8 +193,12 @@ def decode(
 
 def load_contract(model_path: Path | str) -> ModelContract:
     """The facts of an IR, without compiling it. Raises ContractError."""
-    path = Path(model_path)
-    return read_contract(_read(ov.Core(), path), path)
+    return read_contract(read_ir(model_path), model_path)
+
+
+def read_ir(model_path: Path | str) -> ov.Model:
+    """An IR, without compiling it. Raises ContractError."""
+    return _read(ov.Core(), Path(model_path))
 
 
 def list_devices() -> list[DeviceInfo]:

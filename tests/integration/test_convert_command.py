@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import openvino as ov
+import openvino.opset13 as ops
 import pytest
 from toy_sources import model_api_model, od_api_model
 
 from backend.runtime.contract import Label, ir_digest
-from backend.runtime.engine import Engine
+from backend.runtime.engine import Engine, read_ir
 from backend.runtime.image import DecodedImage
+from backend.runtime.self_test import SelfTest
 from converter.cli import run
 
 COMMAND = Path(sys.executable).with_name("labelvino-model")
@@ -66,6 +68,44 @@ def test_convert_and_detect(source: str, target: Path, capsys: pytest.CaptureFix
     assert engine.contract.labels[found.labels[0]] == Label(90, "toothbrush")
 
 
+def test_the_ir_carries_a_self_test(source: str, target: Path) -> None:
+    assert convert(source, target) == 0
+    self_test = SelfTest.read(read_ir(target))
+    assert self_test is not None
+    said = self_test.run(Engine(target, device="CPU", precision="f32"))
+    assert said == "self-test: 1 clear instances, 0 missing, 0 new"
+
+
+def test_a_fixed_size(source: str, target: Path) -> None:
+    assert convert(source, target, "--static", "64", "96") == 0
+    engine = Engine(target, device="CPU")
+    assert str(engine.contract.resize) == "fit:96x64"
+    assert str(read_ir(target).input("image").partial_shape) == "[1,64,96,3]"
+    # 200x100 becomes 96x48, and the right half of the padded input is seen
+    (box,) = engine.detect(GREY).boxes_xyxy_px.tolist()
+    assert box == pytest.approx([100.0, 0.0, 200.0, 100.0])
+
+
+def test_a_fixed_size_that_the_graph_cannot_have(
+    tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = saved_api_model(tmp_path, (1, 3, 64, 64))
+    graph = read_ir(source)
+    fixed = ops.reshape(graph.input(0), np.array([1, 3, 64, 64]), special_zero=False)
+    for result in graph.get_results():
+        zero = ops.reduce_max(fixed, np.array([0, 1, 2, 3]), keep_dims=False)
+        kind = result.input_value(0).get_element_type()
+        added = ops.add(result.input_value(0), ops.convert(ops.multiply(zero, np.float32(0)), kind))
+        added.output(0).set_names(result.output(0).get_names())
+        result.input(0).replace_source_output(added.output(0))
+    ov.save_model(graph, tmp_path / "fixed.xml")
+    code = convert(str(tmp_path / "fixed.xml"), target, "--resize", "stretch:64x64", "--static",
+                   "32", "32")  # fmt: skip
+    assert code == 1
+    assert "cannot have the fixed input 32 32" in capsys.readouterr().err
+    assert list(target.parent.iterdir()) == []
+
+
 def test_json_summary(source: str, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(source, target, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
@@ -79,9 +119,11 @@ def test_json_summary(source: str, target: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_converting_our_own_ir_again_changes_nothing(
-    source: str, target: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert convert(source, target, "--mask-frame", "image", "--score-threshold", "0.25") == 0
+    source = saved_api_model(tmp_path, (1, 3, -1, -1))
+    said = ("--resize", "none", "--mask-frame", "image", "--score-threshold", "0.25")
+    assert convert(source, target, *said) == 0
     again = target.with_name("again.xml")
     assert run(["convert", str(target), "-o", str(again)]) == 0
     first, second = Engine(target, device="CPU"), Engine(again, device="CPU")
