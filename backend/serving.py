@@ -20,11 +20,12 @@ from backend.labelstudio.label_config import KINDS, ControlKind
 from backend.labelstudio.regions import RegionOptions
 from backend.photos import CocoIds, PhotoRun
 from backend.predictor import Predictor, PredictorOptions
-from backend.runtime.engine import Engine
+from backend.runtime.engine import Engine, read_ir
 from backend.runtime.errors import FetchError, SettingsError
 from backend.runtime.image import ImageLimits
 from backend.runtime.overlay import label_colour
 from backend.runtime.polygons import PolygonDetail
+from backend.runtime.self_test import SelfTest
 from backend.server import create_app
 from backend.settings import Settings, model_path
 
@@ -39,6 +40,7 @@ def serve(settings: Settings) -> None:
     listener = _listen(settings.host, settings.port)
     with listener:
         engine = open_engine(settings)
+        _run_self_test(engine)
         pool = FairPool(settings.workers)
         predictor = Predictor(engine, open_image_fetcher(settings), _options(settings), pool)
         app = create_app(predictor, settings)
@@ -60,6 +62,15 @@ def serve(settings: Settings) -> None:
         finally:
             pool.close(timeout_s=1)
             log.info("stopped")
+
+
+def _run_self_test(engine: Engine) -> None:
+    """Raises DeviceError where the device does not compute what the converter saw."""
+    test = SelfTest.read(read_ir(engine.model_path))
+    if test is None:
+        log.warning("the model has no self-test: convert it again to have its device checked.")
+    else:
+        log.info("%s", test.run(engine))
 
 
 class _Server(uvicorn.Server):

@@ -19,8 +19,11 @@ from xml.etree import ElementTree
 import httpx2
 import numpy as np
 import pytest
+from openvino import save_model
 from PIL import Image
 
+from backend.runtime.engine import Engine, read_ir
+from backend.runtime.self_test import SelfTest
 from backend.settings import environment_names
 from tests.conftest import ROOT
 from tests.sdk import environment_python
@@ -260,6 +263,16 @@ def test_a_model_cache_that_cannot_be_used(model: Path) -> None:
     done = labelvino("serve", "--model", model, "--port", "0", LABELVINO_MODEL_CACHE="/proc/x")
     assert done.returncode == 1
     assert "LABELVINO_MODEL_CACHE" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_device_that_fails_the_self_test_is_refused(tmp_path: Path) -> None:
+    other = Engine(save_toy_model(tmp_path / "other.xml", [((50.0, 5.0, 90.0, 45.0), 0.9, 2)]))
+    model = read_ir(save_toy_model(tmp_path / "toy.xml", INSTANCES))
+    SelfTest.record(other, PNG).write(model)
+    save_model(model, tmp_path / "bad.xml")
+    done = labelvino("serve", "--model", tmp_path / "bad.xml", "--port", "0")
+    assert done.returncode == 1
+    assert "does not compute what the converter saw in the self-test" in done.stderr
 
 
 def test_a_taken_port_is_one_clear_line(model: Path) -> None:
