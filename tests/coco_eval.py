@@ -43,16 +43,19 @@ def coco_results(found: dict[int, Detections], category_ids: list[int]) -> list[
 
 
 def average_precision(
-    results: list[dict[str, Any]], instances_json: Path, kind: Literal["bbox", "segm"]
+    results: list[dict[str, Any]],
+    instances_json: Path,
+    kind: Literal["bbox", "segm"],
+    iou: Literal["0.50:0.95", "0.50"] = "0.50:0.95",
 ) -> float:
-    """AP at IoU 0.50:0.95 over all areas, at most 100 detections an image."""
+    """AP over all areas, at most 100 detections an image."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(instances_json))
         evaluation = COCOeval(truth, truth.loadRes(results), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return float(evaluation.stats[0])
+    return float(evaluation.stats[0 if iou == "0.50:0.95" else 1])
 
 
 def _xywh(box_xyxy_px: Any) -> list[float]:
