@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 from sdk import SdkOracle
 
 import backend.runtime  # noqa: F401  first of all: it keeps OpenVINO from sending usage data
+
+# A shell that starts tests in the background has Ctrl-C ignored, and the commands under test would
+# inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of the code under test.
 settings.register_profile("labelvino", deadline=None, print_blob=True)
