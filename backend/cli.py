@@ -8,6 +8,7 @@ import click
 
 from backend.commands.connect import connect
 from backend.commands.devices import devices
+from backend.commands.doctor import doctor
 from backend.commands.label_config import label_config
 from backend.commands.predict import predict
 from backend.commands.serve import serve
@@ -19,7 +20,7 @@ def cli() -> None:
     """Instance-segmentation pre-annotations for Label Studio on OpenVINO."""
 
 
-for _command in (connect, devices, label_config, predict, serve):
+for _command in (connect, devices, doctor, label_config, predict, serve):
     cli.add_command(_command)
 
 

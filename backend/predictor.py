@@ -24,7 +24,7 @@ from backend.labelstudio.regions import (
 )
 from backend.runtime.detections import Detections
 from backend.runtime.engine import Engine
-from backend.runtime.errors import FetchError, LabelvinoError
+from backend.runtime.errors import LabelvinoError
 from backend.runtime.image import DecodedImage, ImageLimits, decode_image, pixel_count
 
 log = logging.getLogger("labelvino")
@@ -211,26 +211,9 @@ def _images(
         if region_plan.is_empty:
             continue
         tag = plan.config.image(name)
-        value = _field(task, tag)
-        if tag.is_list:
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise FetchError(f"the task's field '{tag.field}' is not a list of addresses.")
-            for index, item in enumerate(value):
-                yield tag, item, index
-        elif isinstance(value, str) and value:
-            yield tag, value, None
-        else:
-            raise FetchError(f"the task's field '{tag.field}' has no image address.")
-
-
-def _field(task: Mapping[str, Any], tag: ImageTag) -> object:
-    """The value of `$field`, which may lead into nested objects (`$photo.url`)."""
-    value: object = task.get("data")
-    if isinstance(value, Mapping) and tag.field in value:
-        return value[tag.field]
-    for key in tag.field.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+        data = task.get("data")
+        for index, url in enumerate(tag.addresses(data if isinstance(data, Mapping) else {})):
+            yield tag, url, index if tag.is_list else None
 
 
 def _task_id(task: Mapping[str, Any]) -> int | None:

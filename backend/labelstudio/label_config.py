@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from backend.runtime.errors import LabelConfigError
+from backend.runtime.errors import FetchError, LabelConfigError
 
 ControlKind = Literal["polygon", "brush", "rectangle"]
 KINDS: tuple[ControlKind, ...] = ("polygon", "brush", "rectangle")
@@ -58,6 +58,26 @@ class ImageTag:
     name: str
     field: str
     is_list: bool = False
+
+    def addresses(self, data: Mapping[str, Any]) -> list[str]:
+        """Of a task's images, from its data; one, unless it `is_list`. Raises FetchError."""
+        value = self._value(data)
+        if self.is_list:
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise FetchError(f"the task's field '{self.field}' is not a list of addresses.")
+            return value
+        if not isinstance(value, str) or not value:
+            raise FetchError(f"the task's field '{self.field}' has no image address.")
+        return [value]
+
+    def _value(self, data: Mapping[str, Any]) -> object:
+        """Of `$field`, which may lead into nested objects (`$photo.url`)."""
+        if self.field in data:
+            return data[self.field]
+        value: object = data
+        for key in self.field.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
 
 
 @dataclass(frozen=True)

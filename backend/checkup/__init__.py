@@ -1,0 +1,1 @@
+"""What `labelvino doctor` looks at, one module a concern."""
