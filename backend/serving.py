@@ -39,10 +39,9 @@ def serve(settings: Settings) -> None:
     """Serve until stopped. Raises LabelvinoError before the first request, if at all."""
     listener = _listen(settings.host, settings.port)
     with listener:
-        engine = open_engine(settings)
-        _run_self_test(engine)
         pool = FairPool(settings.workers)
-        predictor = Predictor(engine, open_image_fetcher(settings), _options(settings), pool)
+        predictor = open_predictor(settings, pool)
+        engine = predictor.engine
         app = create_app(predictor, settings)
         log.info(
             "%s on %s in %s, version %s, http://%s:%d",
@@ -62,6 +61,16 @@ def serve(settings: Settings) -> None:
         finally:
             pool.close(timeout_s=1)
             log.info("stopped")
+
+
+def open_predictor(settings: Settings, pool: FairPool) -> Predictor:
+    """The model of the settings, checked on its device, with the images of Label Studio.
+
+    Raises SettingsError, ContractError or DeviceError.
+    """
+    engine = open_engine(settings)
+    _run_self_test(engine)
+    return Predictor(engine, open_image_fetcher(settings), _options(settings), pool)
 
 
 def _run_self_test(engine: Engine) -> None:
