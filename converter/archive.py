@@ -8,6 +8,7 @@ import lzma
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -26,7 +27,16 @@ _OPENERS: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
     (b"BZh", bz2.open),
     (b"\xfd7zXZ\x00", lzma.open),
 )
-_BROKEN = (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
+_BROKEN = (
+    EOFError,
+    ValueError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,8 @@ class _Unpacked:
         if kind not in ("file", "folder"):
             raise self._refusal(f"has the {kind} {name!r}, where a model has files only")
         path = PurePosixPath(name)
+        if not name:
+            raise self._refusal("has a member without a name")
         if path.is_absolute() or re.search(r"[\\\x00]|^[A-Za-z]:", name):
             raise self._refusal(f"has a member with an absolute path or a foreign one, {name!r}")
         if ".." in path.parts:
@@ -226,7 +238,7 @@ def _unzip(unpacked: _Unpacked) -> None:
         for member in opened.infolist():
             # orig_filename: zipfile itself cuts names at a NUL
             path = unpacked.member(member.orig_filename, _zip_kind(member))
-            if member.is_dir():
+            if _zip_folder(member):
                 unpacked.add_folder(path)
                 continue
             with opened.open(member) as content:
@@ -239,7 +251,11 @@ def _zip_kind(member: zipfile.ZipInfo) -> str:
         return "link"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "device"
-    return "folder" if member.is_dir() else "file"
+    return "folder" if _zip_folder(member) else "file"
+
+
+def _zip_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith("/")  # is_dir() fails on an empty name
 
 
 def _gigabytes(size: int) -> str:

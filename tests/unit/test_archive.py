@@ -48,6 +48,16 @@ def zip_link(name: str, target: str) -> bytes:
     return zip_of((info, target.encode()))
 
 
+def nameless_zip() -> bytes:
+    """The same length with one name byte turned into one of an extra field that nobody reads."""
+    data = zip_of(("a", b"x"))
+    local, central = data.index(b"PK\x03\x04"), data.index(b"PK\x01\x02")
+    data = bytearray(data)
+    data[local + 26 : local + 30] = bytes([0, 0, 1, 0])
+    data[central + 28 : central + 32] = bytes([0, 0, 1, 0])
+    return bytes(data)
+
+
 def damaged(data: bytes) -> bytes:
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 0x55]) + data[middle + 1 :]
@@ -93,6 +103,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "zip link": (zip_link("a", "/etc/passwd"), "the link 'a'"),
     "tar device": (tar_of(tar_member("a", type=tarfile.CHRTYPE)), "the device 'a'"),
     "tar pipe": (tar_of(tar_member("a", type=tarfile.FIFOTYPE)), "the device 'a'"),
+    "zip without a name": (nameless_zip(), "a member without a name"),
     "escape sequences": (tar_of(tar_member("\x1b[2J/../a", b"x")), r"'\\x1b\[2J/../a'"),
     "tar file twice": (tar_of(tar_member("a", b"x"), tar_member("./a", b"y")), "'a' twice"),
     "tar with too many": (tar_of(*(tar_member(f"{i}") for i in range(5))), "more than 4 members"),
