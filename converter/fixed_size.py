@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backend.runtime.contract import ResizeKind, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter.contracts import Adapted
 from converter.sources.source import reason_of
@@ -13,11 +12,12 @@ from converter.sources.source import reason_of
 def fix_size(adapted: Adapted, height: int, width: int) -> Adapted:
     """The model with the input [1,height,width,3]; images are then scaled to fit and padded.
 
-    A rule that stretches goes on stretching. Raises ConversionError where the graph cannot have
+    A rule that stretches or letterboxes goes on doing so. Raises ConversionError where the graph cannot have
     that size.
     """
-    kind: ResizeKind = "stretch" if adapted.resize.kind == "stretch" else "fit"
-    rule = ResizeRule(kind, width=width, height=height)
+    old = adapted.resize
+    kind = old.kind if old.kind in ("stretch", "letterbox") else "fit"
+    rule = replace(old, kind=kind, width=width, height=height, short=0, long=0)
     try:
         adapted.model.reshape({"image": [1, height, width, 3]})
     except RuntimeError as error:

@@ -20,10 +20,11 @@ from defusedxml.ElementTree import iterparse
 from backend.runtime.errors import ContractError
 
 CONTRACT_VERSION = 1
+LETTERBOX_GREY = 114
 DEFAULT_SCORE_THRESHOLD = 0.5
 
 MaskFrame = Literal["box", "image"]
-ResizeKind = Literal["none", "stretch", "fit", "shortest-edge"]
+ResizeKind = Literal["none", "stretch", "fit", "letterbox", "shortest-edge"]
 Interpolation = Literal["linear", "cubic", "nearest"]
 
 
@@ -33,10 +34,12 @@ class ResizeRule:
 
     none           the model resizes itself: the image goes in as it is
     stretch        to exactly `width` x `height`
-    fit            scaled to fit into `width` x `height`, the rest padded right and below with 0
+    fit            scaled to fit into `width` x `height`, the rest padded right and below
+    letterbox      the same, padded on both sides, as Ultralytics does
     shortest-edge  scaled so that the short side is `short`, but the long side at most `long`
 
-    `antialias_above`: shrinking by more than this factor averages areas first.
+    `pad`: the grey 0..255 of the padding. `antialias_above`: shrinking by more than this factor
+    averages areas first.
     """
 
     kind: ResizeKind
@@ -46,9 +49,10 @@ class ResizeRule:
     long: int = 0
     interpolation: Interpolation = "linear"
     antialias_above: float = 2.0
+    pad: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind in ("stretch", "fit"):
+        if self.kind in ("stretch", "fit", "letterbox"):
             if self.width < 1 or self.height < 1:
                 raise ContractError(
                     f"resize '{self.kind}' needs a width and a height of at least 1."
@@ -60,20 +64,28 @@ class ResizeRule:
             raise ContractError(f"unknown resize kind '{self.kind}'.")
         if self.interpolation not in ("linear", "cubic", "nearest"):
             raise ContractError(f"unknown interpolation '{self.interpolation}'.")
+        if not 0 <= self.pad <= 255:
+            raise ContractError(f"the padding's grey must be within 0..255, but is {self.pad}.")
 
     @classmethod
     def parse(cls, text: str) -> ResizeRule:
-        """Read `none`, `stretch:WxH`, `fit:WxH` or `shortest-edge:SHORT:LONG`."""
+        """Read `none`, `stretch:WxH`, `fit:WxH`, `letterbox:WxH` or `shortest-edge:SHORT:LONG`.
+
+        `fit` and `letterbox` may end in `:GREY`, the padding; it is 0 and 114 otherwise.
+        """
         if text == "none":
             return cls("none")
-        if found := re.fullmatch(r"(stretch|fit):(\d+)x(\d+)", text):
-            kind: ResizeKind = "stretch" if found[1] == "stretch" else "fit"
-            return cls(kind, width=int(found[2]), height=int(found[3]))
+        if found := re.fullmatch(r"stretch:(\d+)x(\d+)", text):
+            return cls("stretch", width=int(found[1]), height=int(found[2]))
+        if found := re.fullmatch(r"(fit|letterbox):(\d+)x(\d+)(?::(\d+))?", text):
+            kind: ResizeKind = "fit" if found[1] == "fit" else "letterbox"
+            pad = _usual_pad(kind) if found[4] is None else int(found[4])
+            return cls(kind, width=int(found[2]), height=int(found[3]), pad=pad)
         if found := re.fullmatch(r"shortest-edge:(\d+):(\d+)", text):
             return cls("shortest-edge", short=int(found[1]), long=int(found[2]))
         raise ContractError(
             f"resize rule '{text}' is not understood: use none, stretch:WIDTHxHEIGHT, "
-            "fit:WIDTHxHEIGHT or shortest-edge:SHORT:LONG."
+            "fit:WIDTHxHEIGHT, letterbox:WIDTHxHEIGHT or shortest-edge:SHORT:LONG."
         )
 
     def __str__(self) -> str:
@@ -81,7 +93,12 @@ class ResizeRule:
             return "none"
         if self.kind == "shortest-edge":
             return f"shortest-edge:{self.short}:{self.long}"
-        return f"{self.kind}:{self.width}x{self.height}"
+        grey = f":{self.pad}" if self.pad != _usual_pad(self.kind) else ""
+        return f"{self.kind}:{self.width}x{self.height}{grey}"
+
+
+def _usual_pad(kind: ResizeKind) -> int:
+    return LETTERBOX_GREY if kind == "letterbox" else 0
 
 
 @dataclass(frozen=True)
@@ -156,19 +173,22 @@ class ModelContract:
         return json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
 
+_MODEL_API_TYPES = {"box": "MaskRCNN", "image": "DETRInstSeg", None: "ssd"}
+_MODEL_API_RESIZES = {"fit": "fit_to_window", "letterbox": "fit_to_window_letterbox"}
+
+
 def write_contract(model: ov.Model, contract: ModelContract) -> None:
     """Put the facts into the model's `rt_info`, in our form and in Model API's."""
     model_api = {
-        "model_type": "MaskRCNN" if contract.mask_frame == "box" else "ssd",
+        "model_type": _MODEL_API_TYPES[contract.mask_frame],
         # Model API splits on white space and counts a background entry first.
         "labels": " ".join(["background", *(n.replace(" ", "_") for n in contract.label_names)]),
         "label_ids": " ".join(str(label.id) for label in contract.labels),
         "confidence_threshold": str(contract.score_threshold),
         "reverse_input_channels": "False",
-        "resize_type": {"fit": "fit_to_window"}.get(contract.resize.kind, "standard"),
+        "resize_type": _MODEL_API_RESIZES.get(contract.resize.kind, "standard"),
+        "pad_value": str(contract.resize.pad),
     }
-    if contract.mask_frame == "image":
-        del model_api["model_type"]  # Model API has no wrapper for masks in the image's frame
     for key, value in model_api.items():
         model.set_rt_info(value, ["model_info", key])
     model.set_rt_info(contract.to_json(), ["model_info", "labelvino"])

@@ -22,8 +22,8 @@ _INTERPOLATION = {
 class ResizeGeometry:
     """Owns every conversion between pixels of the image and pixels of the model input.
 
-    `input_*`: size of the model input; `scaled_*`: the part of it, from the left top, that shows
-    the image (smaller than the input only where the rule pads).
+    `input_*`: size of the model input; `scaled_*`: the part of it that shows the image (smaller
+    than the input only where the rule pads); `offset_*`: where that part begins.
     """
 
     image_width: int
@@ -32,6 +32,8 @@ class ResizeGeometry:
     input_height: int
     scaled_width: int
     scaled_height: int
+    offset_x: int = 0
+    offset_y: int = 0
 
     @property
     def scale_x(self) -> float:
@@ -46,8 +48,9 @@ class ResizeGeometry:
     def boxes_to_image(self, boxes_xyxy_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Boxes [N,4] in pixels of the input -> in pixels of the image, clipped to it."""
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float64)
+        offset = np.array([self.offset_x, self.offset_y] * 2, np.float64)
         limit = np.array([self.image_width, self.image_height] * 2, np.float64)
-        return np.clip(boxes_xyxy_px / scale, 0.0, limit).astype(np.float32)
+        return np.clip((boxes_xyxy_px - offset) / scale, 0.0, limit).astype(np.float32)
 
 
 def plan_resize(rule: ResizeRule, width: int, height: int) -> ResizeGeometry:
@@ -57,13 +60,17 @@ def plan_resize(rule: ResizeRule, width: int, height: int) -> ResizeGeometry:
     if rule.kind == "stretch":
         scaled = (rule.width, rule.height)
         return ResizeGeometry(width, height, *scaled, *scaled)
-    if rule.kind == "fit":
+    if rule.kind in ("fit", "letterbox"):
         scale = min(rule.width / width, rule.height / height)
         scaled = (
             min(rule.width, _round(width * scale)),
             min(rule.height, _round(height * scale)),
         )
-        return ResizeGeometry(width, height, rule.width, rule.height, *scaled)
+        centred = rule.kind == "letterbox"  # an odd rest leaves one more right and below
+        offset = ((rule.width - scaled[0]) // 2, (rule.height - scaled[1]) // 2)
+        return ResizeGeometry(
+            width, height, rule.width, rule.height, *scaled, *(offset if centred else (0, 0))
+        )
     scale = min(rule.short / min(width, height), rule.long / max(width, height))
     scaled = (_round(width * scale), _round(height * scale))
     return ResizeGeometry(width, height, *scaled, *scaled)
@@ -83,8 +90,9 @@ def resize_image(
             method = cv2.INTER_AREA
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=method), np.uint8)
     if size != (geometry.input_width, geometry.input_height):
-        padded = np.zeros((geometry.input_height, geometry.input_width, 3), np.uint8)
-        padded[: size[1], : size[0]] = pixels
+        padded = np.full((geometry.input_height, geometry.input_width, 3), rule.pad, np.uint8)
+        x, y = geometry.offset_x, geometry.offset_y
+        padded[y : y + size[1], x : x + size[0]] = pixels
         pixels = padded
     return np.ascontiguousarray(pixels)[np.newaxis], geometry
 

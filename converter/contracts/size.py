@@ -10,7 +10,7 @@ from backend.runtime.errors import ConversionError
 
 def check_resize(rule: ResizeRule, height: ov.Dimension, width: ov.Dimension) -> None:
     """Raises ConversionError for a rule whose results do not fit the input's H and W."""
-    if rule.kind in ("stretch", "fit"):
+    if rule.kind in ("stretch", "fit", "letterbox"):
         fits = height.compatible(ov.Dimension(rule.height)) and width.compatible(
             ov.Dimension(rule.width)
         )
@@ -28,10 +28,11 @@ def size_choices(height: ov.Dimension, width: ov.Dimension) -> str:
     if height.is_dynamic or width.is_dynamic:
         return (
             "--resize shortest-edge:SHORT:LONG (Detectron2, torchvision), stretch:WIDTHxHEIGHT, "
-            "fit:WIDTHxHEIGHT (padded right and below) or none (any size, or the model resizes)"
+            "fit:WIDTHxHEIGHT (padded right and below), letterbox:WIDTHxHEIGHT (padded around) or "
+            "none (any size, or the model resizes)"
         )
     size = f"{width.get_length()}x{height.get_length()}"
     return (
-        f"--resize stretch:{size} (aspect ratio changes) or fit:{size} (aspect ratio kept, padded "
-        "right and below)"
+        f"--resize stretch:{size} (aspect ratio changes), fit:{size} (aspect ratio kept, padded "
+        f"right and below) or letterbox:{size} (padded around)"
     )

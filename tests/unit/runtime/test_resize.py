@@ -12,7 +12,15 @@ from backend.runtime.errors import ContractError
 from backend.runtime.image import DecodedImage
 from backend.runtime.resize import plan_resize, resize_image
 
-RULES = ["none", "stretch:300x200", "fit:300x200", "shortest-edge:320:640"]
+RULES = [
+    "none",
+    "stretch:300x200",
+    "fit:300x200",
+    "fit:300x200:114",
+    "letterbox:300x200",
+    "letterbox:300x200:0",
+    "shortest-edge:320:640",
+]
 
 
 @pytest.mark.parametrize(
@@ -22,6 +30,8 @@ RULES = ["none", "stretch:300x200", "fit:300x200", "shortest-edge:320:640"]
         ("stretch:300x200", (640, 480), (300, 200), (300, 200)),
         ("fit:300x200", (640, 480), (267, 200), (300, 200)),
         ("fit:300x200", (100, 400), (50, 200), (300, 200)),
+        ("letterbox:300x200", (640, 480), (267, 200), (300, 200)),
+        ("letterbox:300x200", (100, 400), (50, 200), (300, 200)),
         ("shortest-edge:320:640", (640, 480), (427, 320), (427, 320)),
         ("shortest-edge:320:640", (480, 640), (320, 427), (320, 427)),
         ("shortest-edge:320:640", (1000, 100), (640, 64), (640, 64)),
@@ -42,7 +52,17 @@ def test_a_rule_is_written_as_it_is_read(rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fit", "fit:0x3", "stretch:3", "shortest-edge:9:3", "pad:1x1"]
+    "text",
+    [
+        "",
+        "fit",
+        "fit:0x3",
+        "stretch:3",
+        "stretch:3x3:1",
+        "shortest-edge:9:3",
+        "pad:1x1",
+        "letterbox:3x3:256",
+    ],
 )
 def test_other_rules_are_refused(text: str) -> None:
     with pytest.raises(ContractError):
@@ -59,6 +79,7 @@ def test_boxes_come_back(rule: str, width: int, height: int, at: tuple[float, ..
     y1, y2 = sorted((at[2] * height, at[3] * height))
     in_image = np.array([[x1, y1, x2, y2]], np.float32)
     in_input = in_image * np.float32([plan.scale_x, plan.scale_y] * 2)
+    in_input += np.float32([plan.offset_x, plan.offset_y] * 2)
     assert np.allclose(plan.boxes_to_image(in_input), in_image, atol=1e-3 * max(width, height))
 
 
@@ -73,6 +94,15 @@ def test_padding_is_right_and_below_and_black() -> None:
     assert tensor.shape == (1, 200, 300, 3)
     assert (tensor[0, :, plan.scaled_width :] == 0).all()
     assert tensor[0, :, : plan.scaled_width].any()
+
+
+def test_a_letterbox_pads_both_sides_with_grey() -> None:
+    tensor, plan = resize_image(image(100, 398), ResizeRule.parse("letterbox:301x199"))
+    assert (plan.scaled_width, plan.scaled_height) == (50, 199)
+    assert (plan.offset_x, plan.offset_y) == (125, 0)  # 126 are left to the right
+    assert (tensor[0, :, :125] == 114).all()
+    assert (tensor[0, :, 175:] == 114).all()
+    assert not (tensor[0, :, 125:175] == 114).all(axis=(0, 2)).any()
 
 
 def test_strong_shrinking_averages() -> None:
