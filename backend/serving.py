@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
     """Serve until stopped. Raises LabelvinoError before the first request, if at all."""
     listener = _listen(settings.host, settings.port)
     with listener:
-        pool = FairPool(settings.workers)
+        pool = FairPool(settings.tasks_at_once)
         predictor = open_predictor(settings, pool)
         engine = predictor.engine
         app = create_app(predictor, settings)
@@ -119,7 +119,7 @@ def open_photo_run(
     coco = CocoIds.read(annotations, names) if annotations is not None else None
     controls = _controls(settings, has_masks=engine.contract.mask_frame is not None)
     xml = write_label_config(names, controls, tuple(label_colour(name) for name in names))
-    pool = FairPool(settings.workers)
+    pool = FairPool(settings.tasks_at_once)
     predictor = Predictor(engine, _NoImages(), _options(settings), pool)
     run = PhotoRun(
         predictor,

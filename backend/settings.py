@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from backend.labelstudio.region_plan import ControlChoice
 from backend.labelstudio.regions import ScoreStrategy
+from backend.model_location import locate_model
 from backend.runtime.engine import Precision
 from backend.runtime.errors import SettingsError
+from backend.settings_sources import (
+    carries_secret,
+    environment_values,
+    file_values,
+    readable_by_others,
+)
+
+CONFIG_VARIABLE = "LABELVINO_CONFIG"
+_MOST_WORKERS = 64
 
 
 def _split(value: object) -> object:
@@ -22,6 +38,12 @@ def _split(value: object) -> object:
     )
 
 
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+LogFormat = Literal["text", "json"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -31,10 +53,10 @@ def _env(default: Any, text: str, *names: str, **limits: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """Read from the environment; the command line overrides single ones.
+    """All settings; `load_settings` makes them.
 
-    docs/configuration.md lists them all (a test compares). Names of Label Studio's own ML backend
-    examples are understood too.
+    docs/configuration.md lists them all (a test compares). The names of the fields are the keys of
+    a settings file. Names of Label Studio's own ML backend examples are understood too.
     """
 
     model_config = SettingsConfigDict(
@@ -42,6 +64,13 @@ class Settings(BaseSettings):
     )
 
     model: Path | None = _env(None, "The IR (.xml) to serve.", "LABELVINO_MODEL")
+    model_dir: Path | None = _env(
+        None,
+        "Folder of models: relative model paths are found there; without a model, the only .xml.",
+        "LABELVINO_MODEL_DIR",
+        "MODEL_ROOT",
+        "MODEL_DIR",
+    )
     device: str = _env(
         "AUTO", "OpenVINO device: AUTO, CPU, GPU, NPU, ...", "LABELVINO_DEVICE", "DEVICE"
     )
@@ -63,10 +92,30 @@ class Settings(BaseSettings):
         "LABELVINO_WORKERS",
         "THREADS",
         ge=1,
-        le=64,
+        le=_MOST_WORKERS,
     )
-    log_level: str = _env(
+    processes: int = _env(
+        1,
+        "Multiplies the tasks worked on at once, as more processes would; there is always one.",
+        "WORKERS",
+        ge=1,
+        le=_MOST_WORKERS,
+    )
+    watch_model: bool = _env(
+        True, "Load the model again when its files change.", "LABELVINO_WATCH_MODEL"
+    )
+    stop_timeout_s: float = _env(
+        8.0,
+        "Seconds that tasks under way get to end at a stop; Docker kills after 10.",
+        "LABELVINO_STOP_TIMEOUT",
+        gt=0,
+        le=3600,
+    )
+    log_level: LogLevel = _env(
         "INFO", "DEBUG, INFO, WARNING or ERROR.", "LABELVINO_LOG_LEVEL", "LOG_LEVEL"
+    )
+    log_format: LogFormat = _env(
+        "text", "text, or json: one object a line.", "LABELVINO_LOG_FORMAT"
     )
 
     label_studio_url: str | None = _env(
@@ -166,38 +215,98 @@ class Settings(BaseSettings):
     )
     proxy: str | None = _env(None, "HTTP proxy for public addresses.", "LABELVINO_PROXY")
 
-    _overridden: frozenset[str] = PrivateAttr(frozenset())
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`load_settings` reads the other sources, since it remembers what came from where."""
+        return (init_settings,)
 
     @property
     def from_command_line(self) -> frozenset[str]:
         """Names of the settings that the command line gave."""
-        return self._overridden
+        return frozenset(n for n, origin in self._origins.items() if origin == "command line")
+
+    def origin(self, name: str) -> str:
+        """Where a setting came from, in words."""
+        return self._origins.get(name, "default")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the settings were given."""
+        return self._notes
+
+    @property
+    def tasks_at_once(self) -> int:
+        """Threads that work on tasks."""
+        return self.workers * self.processes
 
 
-def load_settings(**overrides: object) -> Settings:
-    """Settings from the environment, with overrides (by field name; None does not override).
+def load_settings(config: Path | None = None, **overrides: object) -> Settings:
+    """The settings: command line before environment before file before default.
 
-    Raises SettingsError, which names the variable and never shows a value.
+    `overrides` are the command line's, by field name; None does not override. `config`: the
+    settings file, by default the one that LABELVINO_CONFIG names. Raises SettingsError, which says
+    where a wrong value stands and never shows it.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
     names = environment_names()
+    if config is None and os.environ.get(CONFIG_VARIABLE):
+        config = Path(os.environ[CONFIG_VARIABLE])
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    in_file: dict[str, Any] = {}
+    if config is not None:
+        in_file = file_values(Settings, names, config)
+        values |= in_file
+        origins |= dict.fromkeys(in_file, f"file {config}")
+    for name, (variable, value) in environment_values(Settings, names).items():
+        values[name], origins[name] = value, f"environment variable {variable}"
+    for name, given in overrides.items():
+        if given is not None:
+            values[name], origins[name] = given, "command line"
     try:
-        settings = Settings(**{names[name][0]: value for name, value in given.items()})  # type: ignore[arg-type]
-        settings._overridden = frozenset(given)
+        settings = Settings(**{names[name][0]: value for name, value in values.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        where = str(first["loc"][0]) if first["loc"] else "settings"
-        raise SettingsError(f"setting {where}: {first['msg']}.") from error
+        fields = {variables[0]: name for name, variables in names.items()}
+        name = fields[str(first["loc"][0])]
+        raise SettingsError(f"setting {name} ({origins[name]}): {first['msg']}.") from error
+    settings._origins = origins
+    _check(settings)
+    secrets = [
+        name
+        for name in in_file
+        if origins[name].startswith("file ") and carries_secret(getattr(settings, name))
+    ]
+    if config is not None and secrets and readable_by_others(config):
+        settings._notes = (
+            f"every user of this machine can read {', '.join(secrets)} in {config}: "
+            f"chmod 600 {config}",
+        )
+    return settings
+
+
+def _check(settings: Settings) -> None:
     if (settings.basic_auth_user is None) != (settings.basic_auth_pass is None):
         raise SettingsError("basic auth needs both BASIC_AUTH_USER and BASIC_AUTH_PASS.")
-    return settings
+    if settings.tasks_at_once > _MOST_WORKERS:
+        raise SettingsError(
+            f"WORKERS times THREADS is {settings.tasks_at_once}, but {_MOST_WORKERS} tasks at once "
+            "are the most: lower one of them (THREADS is 4 by default)."
+        )
 
 
 def model_path(settings: Settings) -> Path:
     """The model to load. Raises SettingsError where none is given."""
-    if settings.model is None:
-        raise SettingsError("no model is given: use --model MODEL.xml or LABELVINO_MODEL.")
-    return settings.model
+    return locate_model(settings.model, settings.model_dir)
 
 
 def environment_names() -> dict[str, tuple[str, ...]]:

@@ -20,7 +20,7 @@ _WIDTH_PX, _HEIGHT_PX = 640, 480
 
 def model_findings(settings: Settings) -> Iterator[Finding]:
     """The facts of the model, then one inference on the device of the settings."""
-    if settings.model is None:
+    if settings.model is None and settings.model_dir is None:
         reason = "no model is given: use --model or LABELVINO_MODEL."
         yield Finding("model", "unchecked", reason)
         yield Finding("inference", "unchecked", reason)

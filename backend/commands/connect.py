@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show its predictions even where the project shows another model's.",
 )
+@options.config
 @click.option("--json", "as_json", is_flag=True, help="Print what is there now as JSON.")
 def connect(
     url: str,
@@ -30,20 +32,20 @@ def connect(
     label_studio_url: str | None,
     title: str,
     make_current: bool,
+    config: Path | None,
     as_json: bool,
 ) -> None:
     """Connect a running backend to a project of Label Studio.
 
     Registers it, sees to it that there is exactly one webhook, and that annotators see its
     predictions. A second run changes nothing. The token, and the backend's user, password and
-    webhook secret, are read from the environment (docs/configuration.md).
+    webhook secret, are read from the environment or a settings file (docs/configuration.md).
     """
     from backend.label_studio_access import open_api
     from backend.labelstudio.connection import Wishes, backend_url
     from backend.labelstudio.connection import connect as connect_project
-    from backend.settings import load_settings
 
-    settings = load_settings(label_studio_url=label_studio_url)
+    settings = options.settings_of(config, label_studio_url=label_studio_url)
     secret, password = settings.webhook_secret, settings.basic_auth_pass
     wishes = Wishes(
         backend_url(url),

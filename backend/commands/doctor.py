@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @options.precision
 @options.label_studio_url
 @click.option("--project", metavar="ID|TITLE", help="Also fetch the image of one of its tasks.")
+@options.config
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def doctor(
     model: Path | None,
@@ -29,6 +30,7 @@ def doctor(
     precision: str | None,
     label_studio_url: str | None,
     project: str | None,
+    config: Path | None,
     as_json: bool,
 ) -> None:
     """Find what keeps labelvino from working, and say what to do about it.
@@ -38,10 +40,8 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from backend.settings import load_settings
-
-    settings = load_settings(
-        model=model, device=device, precision=precision, label_studio_url=label_studio_url
+    settings = options.settings_of(
+        config, model=model, device=device, precision=precision, label_studio_url=label_studio_url
     )
     findings = []
     for finding in _findings(settings, project):

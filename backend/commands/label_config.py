@@ -13,6 +13,7 @@ from backend.labelstudio.label_config import ControlKind
 
 @click.command("label-config")
 @options.model
+@options.config
 @click.option(
     "--control",
     "controls",
@@ -20,14 +21,16 @@ from backend.labelstudio.label_config import ControlKind
     multiple=True,
     help="May be given several times (default polygon).",
 )
-def label_config(model: Path | None, controls: tuple[ControlKind, ...]) -> None:
+def label_config(
+    model: Path | None, config: Path | None, controls: tuple[ControlKind, ...]
+) -> None:
     """Print a labelling config for the model's labels."""
     from backend.labelstudio.config_writer import write_label_config
     from backend.runtime.engine import load_contract
     from backend.runtime.overlay import label_colour
-    from backend.settings import load_settings, model_path
+    from backend.settings import model_path
 
-    names = load_contract(model_path(load_settings(model=model))).label_names
+    names = load_contract(model_path(options.settings_of(config, model=model))).label_names
     colours = tuple(label_colour(name) for name in names)
     click.echo(
         write_label_config(names, tuple(dict.fromkeys(controls)) or ("polygon",), colours), nl=False

@@ -40,6 +40,7 @@ _COCO_THRESHOLD = 0.0  # average precision wants every detection that the model 
 @options.precision
 @options.threshold
 @options.controls
+@options.config
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 def predict(
     photos: tuple[Path, ...],
@@ -48,6 +49,7 @@ def predict(
     output_format: str,
     annotations: Path | None,
     image_prefix: str,
+    config: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -58,7 +60,6 @@ def predict(
     from backend.photos import find_photos
     from backend.progress import progress
     from backend.serving import open_photo_run
-    from backend.settings import load_settings
 
     coco = output_format == "coco"
     if coco and annotations is None:
@@ -68,7 +69,7 @@ def predict(
     if coco and given["score_threshold"] is None:
         given["score_threshold"] = _COCO_THRESHOLD
     files = find_photos(photos)
-    settings = load_settings(model=model, **given)
+    settings = options.settings_of(config, model=model, **given)
     run, pool, engine = open_photo_run(settings, files, out, annotations, image_prefix)
     start = time.monotonic()
     try:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from backend.runtime.errors import SettingsError
-from backend.settings import Settings, environment_names, load_settings, model_path
+from backend.settings import (
+    CONFIG_VARIABLE,
+    Settings,
+    environment_names,
+    load_settings,
+    model_path,
+)
 from tests.conftest import ROOT
 
 
@@ -17,6 +23,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for names in environment_names().values():
         for name in names:
             monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
 
 
 def test_defaults() -> None:
@@ -94,22 +101,30 @@ def test_secrets_do_not_print() -> None:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text().partition("\n## ")[0]
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    page = text.partition("\n## Settings\n")[2].partition("\n## ")[0]
     rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.startswith("| `")}
     names = environment_names()
     wanted = {" ".join(f"`{name}`" for name in variables) for variables in names.values()}
     assert set(rows) == wanted
     for field, variables in names.items():
         row = rows[" ".join(f"`{name}`" for name in variables)]
-        assert Settings.model_fields[field].description in row, field
-        default = Settings.model_fields[field].default
-        shown = "" if default in (None, ()) else str(default)
-        assert row.split("|")[3].strip().strip("`") == shown, field
+        _, _, in_file, meaning, default, _ = (cell.strip() for cell in row.split("|"))
+        assert in_file == f"`{field}`"
+        assert meaning == Settings.model_fields[field].description, field
+        value = Settings.model_fields[field].default
+        shown = "" if value in (None, ()) else str(value)
+        assert default.strip("`") == (shown.lower() if isinstance(value, bool) else shown), field
 
 
 def test_every_variable_in_the_docs_exists() -> None:
     known = {name for names in environment_names().values() for name in names}
-    known |= {"LABELVINO_LABEL_STUDIO_BIN", "LABELVINO_SDK_PYTHON", "LABELVINO_TENSORFLOW_PYTHON"}
+    known |= {
+        CONFIG_VARIABLE,
+        "LABELVINO_LABEL_STUDIO_BIN",
+        "LABELVINO_SDK_PYTHON",
+        "LABELVINO_TENSORFLOW_PYTHON",
+    }
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for name in re.findall(r"\bLABELVINO_[A-Z_]+\b", Path(page).read_text()):
             assert name in known, f"{page.name}: {name}"
