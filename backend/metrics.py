@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from backend.predictor import TaskOutcome
+from backend.result_cache import CacheCounts
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
 
@@ -34,6 +39,10 @@ class Metrics:
         for outcome in ("predicted", "empty", "failed", "not_reached"):
             self._tasks.labels(outcome)
 
+    def cache(self, counts: CacheCounts) -> None:
+        """Show what came of asking the result cache; the counts may outlive a model."""
+        self.registry.register(_CacheCollector(counts))
+
     def model(self, name: str, digest: str, device: str, precision: str) -> None:
         """Say which model is served, where, and in which precision."""
         self._model.clear()
@@ -56,3 +65,20 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _CacheCollector(Collector):
+    """Hits, misses and errors of the result cache; the hit rate is hit / (hit + miss)."""
+
+    def __init__(self, counts: CacheCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "labelvino_cache",
+            "Asked of the result cache, by store and outcome (hit, miss, error).",
+            labels=["store", "outcome"],
+        )
+        for (store, outcome), count in sorted(self._counts.snapshot().items()):
+            family.add_metric([store, outcome], count)
+        yield family

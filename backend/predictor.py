@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 from backend.config_plan import ConfigPlan, ConfigPlanner
 from backend.fair_pool import FairPool, NotReached
+from backend.image_results import ImageResults, ImageSource
 from backend.labelstudio.label_config import ImageTag
 from backend.labelstudio.region_plan import ControlChoice, RegionPlan
 from backend.labelstudio.regions import (
@@ -22,25 +21,15 @@ from backend.labelstudio.regions import (
     certainties,
     prediction_score,
 )
+from backend.result_cache import ResultCache
 from backend.runtime.detections import Detections
 from backend.runtime.engine import Engine
 from backend.runtime.errors import LabelvinoError
-from backend.runtime.image import DecodedImage, ImageLimits, decode_image, pixel_count
+from backend.runtime.image import DecodedImage, ImageLimits
 
 log = logging.getLogger("labelvino")
 
-# A larger image can cost gigabytes, where the model resizes it itself: one at a time.
-_LARGE_PIXELS = 24_000_000
 _MARGIN_FLOOR = 0.05  # the margin strategy also looks at detections below the threshold
-
-
-class ImageSource(Protocol):
-    """Where a task's images come from."""
-
-    def fetch(
-        self, url: str, *, task_id: int | None = None, deadline: float | None = None
-    ) -> bytes:
-        """The bytes of an image. Raises FetchError."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +75,19 @@ class Predictor:
     """One model with its options; may be called from any thread."""
 
     def __init__(
-        self, engine: Engine, source: ImageSource, options: PredictorOptions, pool: FairPool
+        self,
+        engine: Engine,
+        source: ImageSource,
+        options: PredictorOptions,
+        pool: FairPool,
+        cache: ResultCache | None = None,
     ) -> None:
+        """`cache` may be shared with other predictors, of other models too."""
         self.engine = engine
         self.options = options
-        self._source = source
+        self.cache = cache
         self._pool = pool
+        self._results = ImageResults(engine, source, options.limits, options.max_detections, cache)
         self.planner = ConfigPlanner(
             engine.contract,
             engine.model_digest,
@@ -99,7 +95,6 @@ class Predictor:
             command_line_threshold=options.command_line_threshold,
             settings_threshold=options.settings_threshold,
         )
-        self._large_image = Lock()
 
     def plan(self, label_config: str) -> ConfigPlan:
         """Read a label config for this model. Raises LabelConfigError."""
@@ -135,28 +130,21 @@ class Predictor:
         task_id = _task_id(task)
         found = []
         for tag, url, item_index in _images(task, plan):
-            data = self._source.fetch(url, task_id=task_id, deadline=deadline)
-            _, detections = self.detect(data, plan.plans[tag.name])
+            floor = self._lowest_score(plan.plans[tag.name])
+            detections = self._results.of_address(url, floor, task_id=task_id, deadline=deadline)
             found.append((tag, item_index, detections))
         return self.assemble(plan, found, task_id)
 
     def detect(self, data: bytes, plan: RegionPlan) -> tuple[DecodedImage, Detections]:
-        """An image, and all detections in it that the plan or the score may use.
+        """An image, and all detections in it that the plan or the score may use; never cached.
 
         Raises ImageError or InferenceError.
         """
-        large = pixel_count(data) > _LARGE_PIXELS
-        with self._large_image if large else nullcontext():
-            return self._detect(decode_image(data, self.options.limits), plan)
+        return self._results.of_image(data, self._lowest_score(plan))
 
-    def _detect(self, image: DecodedImage, plan: RegionPlan) -> tuple[DecodedImage, Detections]:
+    def _lowest_score(self, plan: RegionPlan) -> float:
         floor = plan.lowest_threshold
-        if self.options.score_strategy == "margin":
-            floor = min(floor, _MARGIN_FLOOR)
-        found = self.engine.detect(
-            image, min_score=floor, max_detections=self.options.max_detections
-        )
-        return image, found
+        return min(floor, _MARGIN_FLOOR) if self.options.score_strategy == "margin" else floor
 
     def assemble(
         self,

@@ -63,6 +63,8 @@ class _Server:
         self._settings = settings
         self._metrics = metrics
         self._limiter: CapacityLimiter | None = None
+        if predictor.cache is not None:
+            metrics.cache(predictor.cache.counts)
         engine = predictor.engine
         metrics.model(
             engine.contract.name,

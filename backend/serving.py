@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from backend.cache_access import open_result_cache
 from backend.fair_pool import FairPool
 from backend.label_studio_access import open_image_fetcher
 from backend.labelstudio.config_writer import write_label_config
@@ -20,6 +21,7 @@ from backend.labelstudio.label_config import KINDS, ControlKind
 from backend.labelstudio.regions import RegionOptions
 from backend.photos import CocoIds, PhotoRun
 from backend.predictor import Predictor, PredictorOptions
+from backend.result_cache import ResultCache
 from backend.runtime.engine import Engine, read_ir
 from backend.runtime.errors import FetchError, SettingsError
 from backend.runtime.image import ImageLimits
@@ -40,7 +42,7 @@ def serve(settings: Settings) -> None:
     listener = _listen(settings.host, settings.port)
     with listener:
         pool = FairPool(settings.tasks_at_once)
-        predictor = open_predictor(settings, pool)
+        predictor = open_predictor(settings, pool, open_result_cache(settings))
         engine = predictor.engine
         app = create_app(predictor, settings)
         log.info(
@@ -63,14 +65,17 @@ def serve(settings: Settings) -> None:
             log.info("stopped")
 
 
-def open_predictor(settings: Settings, pool: FairPool) -> Predictor:
+def open_predictor(
+    settings: Settings, pool: FairPool, cache: ResultCache | None = None
+) -> Predictor:
     """The model of the settings, checked on its device, with the images of Label Studio.
 
-    Raises SettingsError, ContractError or DeviceError.
+    `cache` may be shared by the models of a process, one after another too. Raises SettingsError,
+    ContractError or DeviceError.
     """
     engine = open_engine(settings)
     _run_self_test(engine)
-    return Predictor(engine, open_image_fetcher(settings), _options(settings), pool)
+    return Predictor(engine, open_image_fetcher(settings), _options(settings), pool, cache)
 
 
 def _run_self_test(engine: Engine) -> None:

@@ -177,6 +177,40 @@ class Settings(BaseSettings):
         300, "Instances looked at in one image.", "LABELVINO_MAX_DETECTIONS", ge=1
     )
 
+    result_cache: bool = _env(
+        True,
+        "Remember what the model found in an image, so that asking again costs no inference.",
+        "LABELVINO_RESULT_CACHE",
+    )
+    result_cache_bytes: int = _env(
+        256 * 1024 * 1024,
+        "Memory for it, in this process; an image takes some 100 kB.",
+        "LABELVINO_RESULT_CACHE_BYTES",
+        ge=0,
+    )
+    redis_url: SecretStr | None = _env(
+        None,
+        "Redis that keeps it too, for restarts and other backends: "
+        "redis://[user:password@]host[:port][/number], rediss:// for TLS.",
+        "LABELVINO_REDIS_URL",
+    )
+    redis_ttl_s: int = _env(
+        7 * 24 * 3600, "Seconds that Redis keeps a result.", "LABELVINO_REDIS_TTL", ge=1
+    )
+    redis_max_value_bytes: int = _env(
+        4 * 1024 * 1024,
+        "Largest result that is given to Redis.",
+        "LABELVINO_REDIS_MAX_VALUE_BYTES",
+        ge=1,
+    )
+    address_memory_s: float = _env(
+        60.0,
+        "Seconds for which a task's image is not fetched again; 0: always fetched.",
+        "LABELVINO_ADDRESS_MEMORY",
+        ge=0,
+        le=3600,
+    )
+
     predict_budget_s: float = _env(
         80.0,
         "Seconds that a /predict may take; Label Studio gives up after 100.",

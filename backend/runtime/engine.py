@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
+from backend.runtime.candidates import Candidates
 from backend.runtime.contract import ModelContract, ir_digest, read_contract
 from backend.runtime.detections import Detections
 from backend.runtime.errors import ContractError, DeviceError, InferenceError
 from backend.runtime.image import DecodedImage
-from backend.runtime.masks import paste_mask
+from backend.runtime.masks import cut_mask
 from backend.runtime.resize import ResizeGeometry, resize_image
 
 Precision = Literal["auto", "f32", "f16", "bf16"]
@@ -145,8 +146,14 @@ class Engine:
         self, image: DecodedImage, *, min_score: float = 0.0, max_detections: int = 300
     ) -> Detections:
         """All instances with a score of at least `min_score`, best first. Raises InferenceError."""
+        return self.candidates(image, min_score, max_detections).detections(
+            min_score, max_detections
+        )
+
+    def candidates(self, image: DecodedImage, floor_score: float, limit: int) -> Candidates:
+        """What `detections` can be made from. Raises InferenceError."""
         raw, geometry = self.infer(image)
-        return decode(raw, geometry, self.contract, min_score, max_detections)
+        return select(raw, geometry, self.contract, floor_score, limit)
 
     @contextmanager
     def _request(self) -> Iterator[ov.InferRequest]:
@@ -164,30 +171,37 @@ def decode(
     min_score: float = 0.0,
     max_detections: int = 300,
 ) -> Detections:
-    """Raw outputs -> detections in the image; masks are pasted for those that stay only.
+    """Raw outputs -> detections in the image; masks are pasted for those that stay only."""
+    found = select(raw, geometry, contract, min_score, max_detections)
+    return found.detections(min_score, max_detections)
+
+
+def select(
+    raw: RawOutputs,
+    geometry: ResizeGeometry,
+    contract: ModelContract,
+    floor_score: float,
+    limit: int,
+) -> Candidates:
+    """Raw outputs -> what may become detections: the best `limit` from `floor_score` on.
 
     Rows with a number that is not finite, without area, or with a label outside the contract's
     list are dropped: no device may put them in front of an annotator.
     """
     boxes = geometry.boxes_to_image(raw.boxes[:, :4])
     scores = raw.boxes[:, 4]
-    good = np.isfinite(raw.boxes).all(axis=1) & (scores >= min_score)
+    good = np.isfinite(raw.boxes).all(axis=1) & (scores >= floor_score)
     good &= (raw.labels >= 0) & (raw.labels < len(contract.labels))
     good &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     kept = np.flatnonzero(good)
-    kept = kept[np.argsort(-scores[kept], kind="stable")][:max_detections]
-    masks = None
-    if raw.masks is not None and contract.mask_frame is not None:
-        masks = tuple(
-            paste_mask(raw.masks[i], boxes[i], geometry, contract.mask_frame) for i in kept
-        )
-    return Detections(
-        geometry.image_width,
-        geometry.image_height,
-        np.ascontiguousarray(boxes[kept]),
-        np.ascontiguousarray(scores[kept]),
-        np.ascontiguousarray(raw.labels[kept]),
-        masks,
+    kept = kept[np.argsort(-scores[kept], kind="stable")][:limit]
+    frame = contract.mask_frame if raw.masks is not None else None
+    cells = None
+    if raw.masks is not None and frame is not None:
+        # Copies, so that the other instances' masks are not kept in memory.
+        cells = tuple(cut_mask(raw.masks[i].copy(), boxes[i], geometry, frame) for i in kept)
+    return Candidates(
+        geometry, frame, boxes[kept], scores[kept], raw.labels[kept], cells, floor_score, limit
     )
 
 
