@@ -12,8 +12,8 @@ from converter.sources.source import reason_of
 def fix_size(adapted: Adapted, height: int, width: int) -> Adapted:
     """The model with the input [1,height,width,3]; images are then scaled to fit and padded.
 
-    A rule that stretches or letterboxes goes on doing so. Raises ConversionError where the graph cannot have
-    that size.
+    A rule that stretches or letterboxes goes on doing so. Raises ConversionError where the graph
+    cannot have that size.
     """
     old = adapted.resize
     kind = old.kind if old.kind in ("stretch", "letterbox") else "fit"

@@ -131,3 +131,8 @@ def single_input(model: ov.Model) -> ov.Output:
             "models with the one input of an image can be converted yet."
         )
     return model.input(0)
+
+
+def transposed(matrix: ov.Output) -> ov.Output:
+    """[A, B] -> [B, A]."""
+    return ops.transpose(matrix, ops.constant([1, 0], I64)).output(0)
