@@ -19,6 +19,7 @@ from converter.graph import describe_ports
 from converter.publish import Published, check_target, publish
 from converter.sources import SourceModel, load_source
 from converter.sources.source import reason_of
+from converter.traps import repair_traps
 
 DEFAULT_TIMEOUT_S = 600.0
 
@@ -59,6 +60,7 @@ def convert(
     adapted, family, reason, notes = _adapt(source, wishes)
     if wishes.static_hw is not None:
         adapted = fix_size(adapted, *wishes.static_hw)
+    notes = (*notes, *repair_traps(adapted.model))
     contract = _contract(source, wishes, adapted, family, target.stem)
     published, contract = publish(
         adapted.model,
