@@ -13,7 +13,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup envs test test-e2e chromium lint format docs lock clean clean-envs
+.PHONY: help setup envs demo demo-check test test-e2e chromium lint format docs lock clean clean-envs
 .PHONY: env-serving env-sdk env-tensorflow env-label-studio
 .DELETE_ON_ERROR:
 
@@ -24,11 +24,10 @@ setup: .venv/.installed  ## The development environment, .venv, with both comman
 
 # A stamp stands last, so an environment that was broken off is made anew, and so is one whose
 # requirements changed.
+MAKE_ENV := $(PYTHON) backend/demo/environment.py
+
 .venv/.made: requirements/dev.txt
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes -r $<
-	@touch $@
+	@$(MAKE_ENV) $(@D) $<
 
 .venv/.installed: .venv/.made pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
@@ -36,18 +35,14 @@ setup: .venv/.installed  ## The development environment, .venv, with both comman
 
 # The oracles live apart: their requirements contradict each other and the serving set.
 $(ENVS)/%/.made: requirements/%.txt
-	rm -rf $(@D)
-	mkdir -p $(ENVS)
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --require-hashes -r $<
-	@touch $@
+	@$(MAKE_ENV) $(@D) $<
 
 $(ENVS)/serving/.made: requirements.txt
-	rm -rf $(@D)
-	mkdir -p $(ENVS)
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --require-hashes -r $<
-	@touch $@
+	@$(MAKE_ENV) $(@D) $<
+
+# The demo installs it too, so its pins are in the package.
+$(ENVS)/label-studio/.made: backend/demo/label-studio.txt
+	@$(MAKE_ENV) $(@D) $<
 
 env-serving: $(ENVS)/serving/.made  ## requirements.txt and nothing else
 env-sdk: $(ENVS)/sdk/.made  ## label-studio-sdk, which judges predictions and brush masks
@@ -55,6 +50,14 @@ env-tensorflow: $(ENVS)/tensorflow/.made  ## TensorFlow, which judges converted 
 env-label-studio: $(ENVS)/label-studio/.made  ## Label Studio itself
 
 envs: setup env-serving env-sdk env-tensorflow env-label-studio  ## All environments
+
+DEMO := $(BIN)/labelvino demo --environment $(ENVS)/label-studio
+
+demo: setup  ## Label Studio with images and predictions, until Ctrl-C
+	@$(DEMO) --data .cache/demo $(ARGS)
+
+demo-check: setup  ## The same without staying: sees that every task has a prediction
+	@$(DEMO) --check $(ARGS)
 
 test: setup env-serving env-sdk env-tensorflow  ## Everything quick
 	$(BIN)/pytest -m "not e2e" $(ARGS)
@@ -90,7 +93,7 @@ lock: $(ENVS)/uv/.made  ## Pin the requirements anew; UPGRADE=1 takes newer vers
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/sdk.in -o requirements/sdk.txt
 	$(COMPILE) requirements/tensorflow.in -o requirements/tensorflow.txt
-	$(COMPILE) requirements/label-studio.in -o requirements/label-studio.txt
+	$(COMPILE) requirements/label-studio.in -o backend/demo/label-studio.txt
 
 clean:  ## Remove what tests and builds leave behind
 	rm -rf artifacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

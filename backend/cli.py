@@ -7,6 +7,7 @@ import sys
 import click
 
 from backend.commands.connect import connect
+from backend.commands.demo import demo
 from backend.commands.devices import devices
 from backend.commands.doctor import doctor
 from backend.commands.label_config import label_config
@@ -20,7 +21,7 @@ def cli() -> None:
     """Instance-segmentation pre-annotations for Label Studio on OpenVINO."""
 
 
-for _command in (connect, devices, doctor, label_config, predict, serve):
+for _command in (connect, demo, devices, doctor, label_config, predict, serve):
     cli.add_command(_command)
 
 
@@ -29,3 +30,7 @@ def main() -> None:
     from backend.runtime.command_line import run
 
     sys.exit(run(cli, "labelvino"))
+
+
+if __name__ == "__main__":
+    main()

@@ -40,6 +40,11 @@ class LabelStudioApi:
         self.client = client
         self._json = JsonCalls(client, timeout_s)
 
+    @property
+    def calls(self) -> JsonCalls:
+        """For what stands in other modules, such as a project's tasks."""
+        return self._json
+
     def version(self) -> str:
         """Label Studio's release, such as "1.23.2"."""
         answer = self._json.call("GET", "api/version/")
@@ -94,6 +99,18 @@ class LabelStudioApi:
             f"there is no project '{wanted}'; there is {_listed(rows)}: give an id or a whole "
             "title."
         )
+
+    def find_project(self, title: str) -> Project | None:
+        """The oldest project with exactly this title; None where there is none."""
+        rows = [row for row in self._projects(title) if row["title"] == title]
+        if not rows:
+            return None
+        return _project(self._json.object("GET", f"api/projects/{rows[0]['id']}/"))
+
+    def create_project(self, title: str, label_config: str) -> Project:
+        """Label Studio wants a title of 3 to 50 characters."""
+        fields = {"title": title, "label_config": label_config}
+        return _project(self._json.object("POST", "api/projects/", fields))
 
     def change_project(self, project: Project, changes: Fields) -> Project:
         return _project(self._json.object("PATCH", f"api/projects/{project.id}/", changes))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,13 @@ from backend.runtime.errors import FetchError, SettingsError
 # answers 406 to a client that asks for images only.
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "labelvino"}
 _MAX_REFRESH_ANSWER_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Files:
+    """A body of files; `parts`: name and bytes of each."""
+
+    parts: Sequence[tuple[str, bytes]]
 
 
 class LabelStudioClient:
@@ -128,9 +136,9 @@ class LabelStudioClient:
     ) -> Iterator[httpx2.Response]:
         """One request with the token; the answer is to be streamed within the block.
 
-        `body`: sent as JSON; None sends nothing. After 401 a Personal Access Token is refreshed
-        once. Redirects are not followed. Raises FetchError, without the address; ValueError for an
-        address that is not Label Studio's.
+        `body`: sent as JSON, or `Files` as a form; None sends nothing. After 401 a Personal Access
+        Token is refreshed once. Redirects are not followed. Raises FetchError, without the address;
+        ValueError for an address that is not Label Studio's.
         """
         if not self.owns(url):
             raise ValueError(f"{shown_url(str(url))} is not an address of {self!r}")
@@ -164,7 +172,12 @@ class LabelStudioClient:
     def _send(
         self, method: str, url: httpx2.URL, body: object, headers: dict[str, str]
     ) -> httpx2.Response:
-        request = httpx2.Request(method, url, headers=headers, json=body)
+        if isinstance(body, Files):
+            # A field each: of several files in one field Label Studio keeps the last.
+            fields = {str(number): part for number, part in enumerate(body.parts)}
+            request = httpx2.Request(method, url, headers=headers, files=fields)
+        else:
+            request = httpx2.Request(method, url, headers=headers, json=body)
         return self._transport.handle_request(request)
 
     def _exchange(self, secret: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.client import Files, LabelStudioClient
 from backend.labelstudio.deadline import finish_by
 from backend.labelstudio.shown_url import shown_url
 from backend.runtime.errors import FetchError, LabelStudioError
@@ -16,6 +16,7 @@ from backend.runtime.errors import FetchError, LabelStudioError
 Row = dict[str, Any]
 """One object as Label Studio writes it."""
 Fields = Mapping[str, Any]
+Body = Fields | Sequence[Fields] | Files
 Query = Mapping[str, str | int]
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -49,7 +50,7 @@ class JsonCalls:
         return rows
 
     def object(
-        self, method: str, path: str, body: Fields | None = None, query: Query | None = None
+        self, method: str, path: str, body: Body | None = None, query: Query | None = None
     ) -> Row:
         """A call that is answered with one object."""
         answer = self.call(method, path, body, query)
@@ -58,15 +59,14 @@ class JsonCalls:
         return answer
 
     def call(
-        self, method: str, path: str, body: Fields | None = None, query: Query | None = None
+        self, method: str, path: str, body: Body | None = None, query: Query | None = None
     ) -> Any:
         """One call; the answer's JSON, or None where the answer has no body."""
         url = self.client.api_url(path, **(query or {}))
-        sent = None if body is None else dict(body)
         data = bytearray()
         with finish_by(time.monotonic() + self.timeout_s):
             try:
-                with self.client.request(method, url, sent) as response:
+                with self.client.request(method, url, body) as response:
                     status, where = response.status_code, response.headers.get("Location", "")
                     for chunk in response.iter_raw():
                         data += chunk

@@ -9,6 +9,7 @@ LabelvinoError          one clear sentence with the remedy; the command line pri
 |- FetchError           an image that could not be fetched
 |- LabelStudioError     Label Studio cannot be reached, or refuses what it is asked for
 |- SettingsError        a setting that makes no sense
+|- DemoError            the demo cannot be set up, or has ended
 `- ConversionError      a source model that cannot be brought to the contract
 """
 
@@ -49,6 +50,10 @@ class LabelStudioError(LabelvinoError):
 
 class SettingsError(LabelvinoError):
     """A setting that makes no sense."""
+
+
+class DemoError(LabelvinoError):
+    """The demo cannot be set up, or one of its servers has ended."""
 
 
 class ConversionError(LabelvinoError):

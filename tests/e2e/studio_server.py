@@ -12,7 +12,7 @@ import pytest
 from child_process import ServerProcess, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = ROOT / "requirements" / "label-studio.txt"
+REQUIREMENTS = ROOT / "backend" / "demo" / "label-studio.txt"
 TEMPLATES = ROOT / ".cache" / "label-studio-template"
 
 # An account of a throw-away server on the loopback address.
