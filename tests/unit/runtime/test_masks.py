@@ -91,6 +91,14 @@ def test_image_frame_knows_padding() -> None:
     assert (crop.x, crop.y, crop.pixels.shape) == (0, 0, (80, 100))
 
 
+def test_image_frame_knows_padding_on_both_sides() -> None:
+    padded = ResizeGeometry(100, 80, 200, 200, 200, 160, 0, 20)
+    probabilities = np.zeros((50, 50), np.float32)
+    probabilities[25:, 25:] = 1  # the input's right lower quarter
+    crop = paste_mask(probabilities, box(0, 0, 100, 80), padded, "image")
+    assert (crop.x, crop.y, crop.pixels.shape) == (50, 40, (40, 50))
+
+
 def test_image_frame_reaches_the_border() -> None:
     crop = paste_mask(np.ones((5, 5), np.float32), box(0, 0, 100, 80), SAME, "image")
     assert crop.pixels.shape == (80, 100)
