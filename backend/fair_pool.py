@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections import deque
@@ -28,6 +29,7 @@ class _Batch(Generic[T]):
         self.deadline = deadline
         self.outcomes: list[T | BaseException] = [NotReached(_LATE) for _ in jobs]
         self.open = len(jobs)
+        self.context = contextvars.copy_context()  # the caller's request id, for one
         self.done = threading.Event()
         if not jobs:
             self.done.set()
@@ -41,6 +43,13 @@ class _Batch(Generic[T]):
         if self.open == 0:
             self.done.set()
 
+    def let_go(self, reason: str) -> None:
+        """Leave the jobs that are under way, too: whoever waits gets what is done."""
+        for index, outcome in enumerate(self.outcomes):
+            if isinstance(outcome, NotReached):
+                self.outcomes[index] = NotReached(reason)
+        self.done.set()
+
 
 class FairPool:
     """Worker threads that take one job of each waiting batch in turn.
@@ -51,6 +60,7 @@ class FairPool:
     def __init__(self, workers: int) -> None:
         self._ready = threading.Condition()
         self._batches: deque[_Batch[object]] = deque()
+        self._waited_for: set[_Batch[object]] = set()
         self._closed = False
         self._mean_job_s = 0.0
         self._threads = [
@@ -74,6 +84,7 @@ class FairPool:
                 batch.give_up(_STOPPING)
             elif jobs:
                 self._batches.append(batch)  # type: ignore[arg-type]
+                self._waited_for.add(batch)  # type: ignore[arg-type]
                 self._ready.notify_all()
         timeout = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
         try:
@@ -81,6 +92,7 @@ class FairPool:
         finally:
             with self._ready:
                 batch.jobs.clear()
+                self._waited_for.discard(batch)
         return list(batch.outcomes)
 
     def stop(self) -> None:
@@ -92,19 +104,31 @@ class FairPool:
             self._batches.clear()
             self._ready.notify_all()
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Stop, and wait for the jobs under way, but not longer than `timeout_s`."""
+    def drain(self, timeout_s: float) -> None:
+        """Stop, and wait for the jobs under way; after `timeout_s`, callers get what is done."""
+        self.stop()
+        with self._ready:
+            self._ready.wait_for(lambda: not self._waited_for, timeout_s)
+            for batch in self._waited_for:
+                batch.let_go(_STOPPING)
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Stop, and wait for the jobs under way, but not longer than `timeout_s`.
+
+        Returns whether they have all ended.
+        """
         self.stop()
         end = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
             batch, index, job = taken
             start = time.monotonic()
             try:
-                outcome: object = job()
+                outcome: object = batch.context.copy().run(job)
             except Exception as error:  # noqa: BLE001 - handed to the caller
                 outcome = error
             with self._ready:
@@ -115,6 +139,8 @@ class FairPool:
                 batch.open -= 1
                 if batch.open == 0:
                     batch.done.set()
+                    self._waited_for.discard(batch)
+                    self._ready.notify_all()
 
     def _take(self) -> tuple[_Batch[object], int, Callable[[], object]] | None:
         with self._ready:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
@@ -36,6 +37,14 @@ class Metrics:
             ["name", "digest", "device", "precision"],
             registry=self.registry,
         )
+        self._reloads = Counter(
+            "labelvino_model_reloads",
+            "Models loaded while serving, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("ok", "failed"):
+            self._reloads.labels(outcome)
         for outcome in ("predicted", "empty", "failed", "not_reached"):
             self._tasks.labels(outcome)
 
@@ -47,6 +56,10 @@ class Metrics:
         """Say which model is served, where, and in which precision."""
         self._model.clear()
         self._model.labels(name, digest, device, precision).set(1)
+
+    def reload(self, outcome: Literal["ok", "failed"]) -> None:
+        """Count a model that was loaded while serving."""
+        self._reloads.labels(outcome).inc()
 
     def outcomes(self, outcomes: list[TaskOutcome]) -> None:
         """Count what came of a request's tasks."""

@@ -17,8 +17,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from backend.logs import choose_request_id, request_id
 from backend.metrics import Metrics
-from backend.predictor import Predictor, TaskOutcome
+from backend.model_slot import ModelSlot
+from backend.predictor import TaskOutcome
 from backend.protocol import (
     PredictRequest,
     RequestError,
@@ -38,10 +40,10 @@ _OPEN_PATHS = frozenset({"/", "/health"})
 _PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics"})
 
 
-def create_app(predictor: Predictor, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+def create_app(slot: ModelSlot, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The application; it holds no state of a project, since each request carries its config."""
     app = FastAPI(title="labelvino", version=version("labelvino"), docs_url=None, redoc_url=None)
-    server = _Server(predictor, settings, metrics or Metrics())
+    server = _Server(slot, settings, metrics or Metrics())
     app.middleware("http")(server.guard)
     app.add_exception_handler(HTTPException, _http_error)
     for path in ("/", "/health"):
@@ -58,25 +60,30 @@ def create_app(predictor: Predictor, settings: Settings, metrics: Metrics | None
 class _Server:
     """The handlers of one application."""
 
-    def __init__(self, predictor: Predictor, settings: Settings, metrics: Metrics) -> None:
-        self._predictor = predictor
+    def __init__(self, slot: ModelSlot, settings: Settings, metrics: Metrics) -> None:
+        self._slot = slot
         self._settings = settings
         self._metrics = metrics
         self._limiter: CapacityLimiter | None = None
-        if predictor.cache is not None:
-            metrics.cache(predictor.cache.counts)
-        engine = predictor.engine
-        metrics.model(
-            engine.contract.name,
-            engine.model_digest[:12],
-            ",".join(engine.execution_devices),
-            engine.precision,
-        )
+        if slot.current.cache is not None:
+            metrics.cache(slot.current.cache.counts)
 
     async def guard(
         self, request: Request, answer: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        """Authenticate, time and log each request; turn errors into one sentence."""
+        """Name, authenticate, time and log each request; turn errors into one sentence."""
+        identity = choose_request_id(request.headers.get("X-Request-ID"))
+        token = request_id.set(identity)
+        try:
+            response = await self._answer(request, answer)
+        finally:
+            request_id.reset(token)
+        response.headers["X-Request-ID"] = identity
+        return response
+
+    async def _answer(
+        self, request: Request, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
         start = time.monotonic()
         request.state.arrival = start
         path = request.url.path if request.url.path in _PATHS else "other"
@@ -106,7 +113,8 @@ class _Server:
 
     async def health(self) -> Response:
         """Whether the backend is up; also answered while predictions run."""
-        return _json({"status": "UP", "model_class": "labelvino"})
+        version = self._slot.current.planner.default_version
+        return _json({"status": "UP", "model_class": "labelvino", "model_version": version})
 
     async def setup(self, request: Request) -> Response:
         """The model version that predictions for this label config will have.
@@ -133,32 +141,41 @@ class _Server:
 
     async def versions(self) -> Response:
         """The model versions that this backend can give."""
-        return _json({"versions": list(self._predictor.planner.versions)})
+        return _json({"versions": list(self._slot.current.planner.versions)})
 
     async def metrics(self) -> Response:
         """Prometheus metrics."""
+        engine = self._slot.current.engine
+        self._metrics.model(
+            engine.contract.name,
+            engine.model_digest[:12],
+            ",".join(engine.execution_devices),
+            engine.precision,
+        )
         return Response(self._metrics.render(), media_type="text/plain; version=0.0.4")
 
     def _setup(self, body: SetupRequest) -> dict[str, Any]:
+        predictor = self._slot.current
         answer: dict[str, Any] = {
-            "model_version": self._predictor.planner.default_version,
-            "labels": list(self._predictor.engine.contract.label_names),
+            "model_version": predictor.planner.default_version,
+            "labels": list(predictor.engine.contract.label_names),
         }
         try:
-            plan = self._predictor.plan(body.schema or "")
+            plan = predictor.plan(body.schema or "")
         except LabelConfigError as error:
             log.warning("setup of project %s: %s", body.project, error)
             return {**answer, "notes": [str(error)]}
         return {**answer, "model_version": plan.model_version, "notes": list(plan.notes)}
 
     def _predict(self, data: bytes, arrival: float) -> bytes:
+        predictor = self._slot.current
         request = parse_predict(data)
         deadline = arrival + self._settings.predict_budget_s
         tasks = [{"id": task.id, "data": task.data} for task in request.tasks]
-        outcomes = self._predictor.predict_tasks(tasks, request.label_config, deadline)
+        outcomes = predictor.predict_tasks(tasks, request.label_config, deadline)
         self._metrics.outcomes(outcomes)
         _log_not_reached(outcomes)
-        plan = self._predictor.plan(request.label_config)
+        plan = predictor.plan(request.label_config)
         results = [o.prediction.to_json() if o.prediction else {} for o in outcomes]
         return orjson.dumps({"results": results, "model_version": plan.model_version})
 

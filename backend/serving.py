@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import signal
-import socket
-import sys
-import threading
 from pathlib import Path
-from types import FrameType
-
-import uvicorn
 
 from backend.cache_access import open_result_cache
 from backend.fair_pool import FairPool
+from backend.image_results import ImageSource
 from backend.label_studio_access import open_image_fetcher
 from backend.labelstudio.config_writer import write_label_config
 from backend.labelstudio.label_config import KINDS, ControlKind
 from backend.labelstudio.regions import RegionOptions
+from backend.metrics import Metrics
+from backend.model_slot import ModelSlot
+from backend.model_watch import LOOK_EVERY_S, ModelWatch, file_stamp
 from backend.photos import CocoIds, PhotoRun
 from backend.predictor import Predictor, PredictorOptions
 from backend.result_cache import ResultCache
@@ -29,53 +25,73 @@ from backend.runtime.overlay import label_colour
 from backend.runtime.polygons import PolygonDetail
 from backend.runtime.self_test import SelfTest
 from backend.server import create_app
+from backend.server_process import listen, run_until_stopped
 from backend.settings import Settings, model_path
 
 log = logging.getLogger("labelvino")
 
-# How long tasks under way may take when the server is told to stop; Docker kills after 10 s.
-_GRACE_S = 8
-
 
 def serve(settings: Settings) -> None:
     """Serve until stopped. Raises LabelvinoError before the first request, if at all."""
-    listener = _listen(settings.host, settings.port)
-    with listener:
+    with listen(settings.host, settings.port) as listener:
+        path = model_path(settings)
+        stamp = file_stamp(path)
         pool = FairPool(settings.tasks_at_once)
-        predictor = open_predictor(settings, pool, open_result_cache(settings))
-        engine = predictor.engine
-        app = create_app(predictor, settings)
-        log.info(
-            "%s on %s in %s, version %s, http://%s:%d",
-            engine.contract.name,
-            ",".join(engine.execution_devices),
-            engine.precision,
-            predictor.planner.default_version,
-            *listener.getsockname()[:2],
-        )
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
-        )
-        # uvicorn ends its loop on SIGTERM and raises the signal again; for us it is a normal end.
-        signal.signal(signal.SIGTERM, _leave)
+        cache, source = open_result_cache(settings), open_image_fetcher(settings)
+
+        def load() -> Predictor:
+            return open_predictor(settings, pool, cache, source=source, model=path)
+
+        metrics = Metrics()
+        slot = ModelSlot(load())
+        watch = ModelWatch(path, stamp, load, slot, metrics.reload)
+        app = create_app(slot, settings, metrics)
+        _say_what_is_served(slot.current, settings, *listener.getsockname()[:2])
+        watch.start(look=settings.watch_model)
         try:
-            _Server(config, pool).run(sockets=[listener])
+            run_until_stopped(app, listener, pool, settings.stop_timeout_s, watch.wake)
         finally:
-            pool.close(timeout_s=1)
-            log.info("stopped")
+            watch.stop()
+
+
+def _say_what_is_served(predictor: Predictor, settings: Settings, host: str, port: int) -> None:
+    engine = predictor.engine
+    log.info(
+        "%s on %s in %s, version %s, http://%s:%d",
+        engine.contract.name,
+        ",".join(engine.execution_devices),
+        engine.precision,
+        predictor.planner.default_version,
+        host,
+        port,
+    )
+    watched = f"looked at every {LOOK_EVERY_S:g} s" if settings.watch_model else "not watched"
+    log.info(
+        "%s is %s; SIGHUP loads it again; a stop gives tasks under way %g s",
+        engine.model_path,
+        watched,
+        settings.stop_timeout_s,
+    )
 
 
 def open_predictor(
-    settings: Settings, pool: FairPool, cache: ResultCache | None = None
+    settings: Settings,
+    pool: FairPool,
+    cache: ResultCache | None = None,
+    *,
+    source: ImageSource | None = None,
+    model: Path | None = None,
 ) -> Predictor:
     """The model of the settings, checked on its device, with the images of Label Studio.
 
-    `cache` may be shared by the models of a process, one after another too. Raises SettingsError,
-    ContractError or DeviceError.
+    `cache` and `source` may be shared by the models of a process, one after another too; `model`:
+    another one than that of the settings. Raises SettingsError, ContractError or DeviceError.
     """
-    engine = open_engine(settings)
+    engine = open_engine(settings, model)
     _run_self_test(engine)
-    return Predictor(engine, open_image_fetcher(settings), _options(settings), pool, cache)
+    return Predictor(
+        engine, source or open_image_fetcher(settings), _options(settings), pool, cache
+    )
 
 
 def _run_self_test(engine: Engine) -> None:
@@ -87,23 +103,12 @@ def _run_self_test(engine: Engine) -> None:
         log.info("%s", test.run(engine))
 
 
-class _Server(uvicorn.Server):
-    """Lets tasks under way end when it is told to stop, and leaves the others."""
-
-    def __init__(self, config: uvicorn.Config, pool: FairPool) -> None:
-        super().__init__(config)
-        self._pool = pool
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Not here, since a signal may interrupt a thread that holds the pool's lock.
-        threading.Thread(target=self._pool.stop).start()
-        super().handle_exit(sig, frame)
-
-
-def open_engine(settings: Settings, *, throughput: bool = False) -> Engine:
-    """Load the model of the settings. Raises SettingsError, ContractError or DeviceError."""
+def open_engine(
+    settings: Settings, model: Path | None = None, *, throughput: bool = False
+) -> Engine:
+    """Load the model of the settings, or another. Raises as `open_predictor`."""
     return Engine(
-        model_path(settings),
+        model or model_path(settings),
         device=settings.device,
         precision=settings.precision,
         throughput=throughput,
@@ -186,25 +191,3 @@ class _NoImages:
         deadline: float | None = None,  # noqa: ARG002
     ) -> bytes:
         raise FetchError(f"{url} cannot be fetched here.")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before the model is loaded, so that a taken one is told at once."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else answers wait 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        remedy = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
-        raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another {remedy}."
-        ) from error
-    return listener
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(0)

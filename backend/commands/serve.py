@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from backend.commands import options
+from backend.runtime.command_line import FAILED
+from backend.runtime.errors import LabelvinoError
 
 log = logging.getLogger("labelvino")
 
@@ -30,6 +32,7 @@ def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
     Settings that have no option here are read from the environment or a settings file
     (docs/configuration.md).
     """
+    from backend.logs import configure_logs
     from backend.serving import serve as run_server
     from backend.settings import load_settings
     from backend.settings_report import settings_toml
@@ -38,9 +41,15 @@ def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
         click.echo(settings_toml(options.settings_of(config, **given)), nl=False)
         return
     settings = load_settings(config, **given)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole addresses
-    logging.getLogger("httpcore2").setLevel(logging.WARNING)
+    secrets = (settings.label_studio_api_key, settings.basic_auth_pass, settings.webhook_secret)
+    hidden = [secret.get_secret_value() for secret in secrets if secret is not None]
+    configure_logs(settings.log_level, settings.log_format, hidden)
     for note in settings.notes:
         log.warning("%s", note)
-    run_server(settings)
+    try:
+        run_server(settings)
+    except LabelvinoError as error:
+        if settings.log_format == "text":
+            raise
+        log.error("%s", error)  # noqa: TRY400 - the sentence is all
+        raise SystemExit(FAILED) from None

@@ -13,6 +13,7 @@ import pytest
 from backend.fair_pool import FairPool
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.images import ImageFetcher
+from backend.model_slot import ModelSlot
 from backend.predictor import Predictor, PredictorOptions
 from backend.runtime.engine import Engine
 from backend.server import create_app
@@ -62,7 +63,7 @@ def client(
     )
     pool = FairPool(2)
     predictor = Predictor(engine, fetcher, PredictorOptions(choice="all"), pool)
-    with live_server(create_app(predictor, load_settings())) as live:
+    with live_server(create_app(ModelSlot(predictor), load_settings())) as live:
         yield live
     pool.close()
 

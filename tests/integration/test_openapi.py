@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from backend.fair_pool import FairPool
 from backend.labelstudio.images import ImageFetcher
+from backend.model_slot import ModelSlot
 from backend.predictor import Predictor, PredictorOptions
 from backend.runtime.engine import Engine
 from backend.server import create_app
@@ -23,7 +24,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.Ba
     engine = Engine(save_toy_model(tmp_path_factory.mktemp("m") / "toy.xml", []))
     pool = FairPool(2)
     predictor = Predictor(engine, ImageFetcher(), PredictorOptions(), pool)
-    with live_server(create_app(predictor, load_settings())) as client:
+    with live_server(create_app(ModelSlot(predictor), load_settings())) as client:
         yield schemathesis.openapi.from_url(f"{client.base_url}/openapi.json")
     pool.close()
 

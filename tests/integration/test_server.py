@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from backend.fair_pool import FairPool
+from backend.model_slot import ModelSlot
 from backend.predictor import Predictor, PredictorOptions
 from backend.runtime.engine import Engine
 from backend.runtime.errors import FetchError
@@ -83,7 +84,7 @@ def serve(engine: Engine, source: Source) -> Serve:
         pool = FairPool(workers)
         predictor = Predictor(engine, source, PredictorOptions(), pool)
         try:
-            with live_server(create_app(predictor, load_settings(**settings))) as client:
+            with live_server(create_app(ModelSlot(predictor), load_settings(**settings))) as client:
                 yield client
         finally:
             source.release.set()
@@ -287,7 +288,7 @@ def test_a_fault_of_ours_shows_nothing_inside(serve: Serve, engine: Engine) -> N
             raise RuntimeError("secret-token")
 
     pool = FairPool(1)
-    app = create_app(Broken(engine, Source(), PredictorOptions(), pool), load_settings())
+    app = create_app(ModelSlot(Broken(engine, Source(), PredictorOptions(), pool)), load_settings())
     with live_server(app) as client:
         answer = client.post("/predict", json=body("ok"))
     pool.close()
