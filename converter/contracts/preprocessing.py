@@ -20,6 +20,11 @@ def input_size(model: ov.Model) -> tuple[ov.Dimension, ov.Dimension]:
     return shape[first], shape[first + 1]
 
 
+def is_nchw(model: ov.Model) -> bool:
+    """Whether the channels stand before height and width. Raises ConversionError as above."""
+    return _layout(model) == "NCHW"
+
+
 def embed_preprocessing(model: ov.Model, given: Preprocessing) -> tuple[str, ...]:
     """Change the input to u8 [1,H,W,3] RGB, and let the graph make of it what it wants.
 

@@ -144,7 +144,7 @@ CASES: dict[str, tuple[Callable[[Path], Made], int, str]] = {
     "tiling": (with_facts(tile_size="400"), 1, "tiling"),
     "embedded preprocessing": (with_facts(embedded_processing="True"), 1, "embedded"),
     "wrong family": (with_options("--family", "od-api"), 1, "not of the family od-api"),
-    "unknown family": (with_options("--family", "yolo"), 2, "--family"),
+    "unknown family": (with_options("--family", "centernet"), 2, "--family"),
     "resize not understood": (with_options("--resize", "letterbox"), 1, "not understood"),
     "mean values not numbers": (with_options("--mean-values", "a,b"), 2, "no numbers"),
     "two mean values": (

@@ -26,7 +26,9 @@ def model_with(outputs: dict[str, tuple[int, ...]]) -> ov.Model:
     [
         ({"logits": (1, 1000)}, "no detector or instance segmentation.*logits f32 .1,1000."),
         ({"boxes": (5, 4), "labels": (5,)}, r"boxes has the shape .5,4., not .N,5."),
-        ({"boxes": (1, 5, 5), "labels": (5,)}, "not 2 dimensions"),
+        ({"boxes": (1, 5, 5), "labels": (5,)}, "batch in front"),
+        ({"boxes": (1, 1, 5, 5), "labels": (5,)}, "not 2 dimensions"),
+        ({"boxes": (5, 5), "dets": (5, 5), "labels": (5,)}, "boxes and dets could both be"),
         ({"Identity:0": (1, 5, 4), "Identity_1:0": (1, 5)}, "named only Identity.*SavedModel"),
     ],
 )
@@ -37,4 +39,4 @@ def test_no_family(outputs: dict[str, tuple[int, ...]], reason: str) -> None:
 
 def test_a_family_that_does_not_exist() -> None:
     with pytest.raises(ConversionError, match="od-api or model-api"):
-        family_named("yolo")
+        family_named("centernet")

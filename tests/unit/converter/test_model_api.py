@@ -107,7 +107,7 @@ def test_the_input_becomes_bytes_in_rows() -> None:
     ("shape", "rule", "reason"),
     [
         ((1, 3, -1, -1), None, "shortest-edge:SHORT:LONG"),
-        ((1, 3, 8, 6), None, "stretch:6x8.*or fit:6x8"),
+        ((1, 3, 8, 6), None, "stretch:6x8.*fit:6x8.*or letterbox:6x8"),
         ((1, 3, 8, 6), "stretch:8x6", "does not fit"),
         ((1, 3, 8, 6), "none", "does not fit"),
         ((1, 3, 8, 6), "shortest-edge:6:8", "does not fit"),
@@ -129,6 +129,9 @@ def test_what_is_not_said_or_does_not_fit_is_refused(
         ({}, None),
         ({"resize_type": "standard"}, "stretch:6x8"),
         ({"resize_type": "fit_to_window"}, "fit:6x8"),
+        ({"resize_type": "fit_to_window", "pad_value": "114"}, "fit:6x8:114"),
+        ({"resize_type": "fit_to_window_letterbox"}, "letterbox:6x8"),
+        ({"resize_type": "fit_to_window_letterbox", "pad_value": "0"}, "letterbox:6x8:0"),
     ],
 )
 def test_resize_type_of_model_api(info: dict[str, str], rule: str | None) -> None:
@@ -137,10 +140,8 @@ def test_resize_type_of_model_api(info: dict[str, str], rule: str | None) -> Non
 
 
 def test_a_resize_type_that_is_not_known_is_refused() -> None:
-    with pytest.raises(ConversionError, match=r"letterbox.*not supported"):
-        resize_from_model_info(
-            {"resize_type": "fit_to_window_letterbox"}, model_api_model([], shape=(1, 3, 8, 6))
-        )
+    with pytest.raises(ConversionError, match=r"crop.*not supported"):
+        resize_from_model_info({"resize_type": "crop"}, model_api_model([], shape=(1, 3, 8, 6)))
 
 
 def test_it_is_detected_by_names_and_shapes() -> None:
