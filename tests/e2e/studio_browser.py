@@ -89,7 +89,14 @@ class StudioBrowser:
     blocked: addresses of other hosts that a page asked for
     """
 
-    def __init__(self, playwright: Playwright, url: str, profile: Path, artifacts: Path) -> None:
+    def __init__(
+        self,
+        playwright: Playwright,
+        url: str,
+        profile: Path,
+        artifacts: Path,
+        account: tuple[str, str] = (USER, PASSWORD),
+    ) -> None:
         self.url = url
         self.blocked: list[str] = []
         self._artifacts = artifacts
@@ -108,7 +115,7 @@ class StudioBrowser:
         )
         self._context.route("**/*", self._guard)
         self.page: Page = self._context.pages[0]
-        self._sign_in()
+        self._sign_in(*account)
 
     def close(self) -> None:
         self._context.close()
@@ -171,10 +178,10 @@ class StudioBrowser:
         self.page.screenshot(path=path)
         return path
 
-    def _sign_in(self) -> None:
+    def _sign_in(self, user: str, password: str) -> None:
         self.page.goto(f"{self.url}/user/login/")
-        self.page.fill("input[name=email]", USER)
-        self.page.fill("input[name=password]", PASSWORD)
+        self.page.fill("input[name=email]", user)
+        self.page.fill("input[name=password]", password)
         self.page.click("button[type=submit]")
         self.page.wait_for_url(f"{self.url}/**")
 
