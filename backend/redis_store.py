@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ def connect_redis(
     """
     given = {"ssl_ca_certs": str(ca_bundle)} if ca_bundle and url.startswith("rediss:") else {}
     try:
+        _check_database(url)
         client = Redis.from_url(
             url,
             socket_connect_timeout=timeout_s,
@@ -49,6 +51,12 @@ def connect_redis(
             "redis://[user:password@]host[:port][/number], or rediss:// for TLS."
         ) from None
     return client
+
+
+def _check_database(url: str) -> None:
+    """Raises ValueError for a path that is no number: redis-py would take database 0 instead."""
+    if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
+        raise ValueError("the database is no number")
 
 
 def shown_redis(url: str) -> str:

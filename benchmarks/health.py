@@ -8,6 +8,7 @@ A real `labelvino serve` process; the photos go along as data: URIs, so that not
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import subprocess
 import sys
@@ -34,7 +35,10 @@ def main() -> None:
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from backend.cli import main; main()", "serve"]
     server = subprocess.Popen(  # noqa: S603
-        [*command, "--model", model, "--port", str(port)], stderr=subprocess.DEVNULL
+        [*command, "--model", model, "--port", str(port)],
+        stderr=subprocess.DEVNULL,
+        # The same photos come again and again, and are to be computed each time.
+        env=os.environ | {"LABELVINO_RESULT_CACHE": "false"},
     )
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
