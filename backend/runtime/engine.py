@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -71,9 +73,7 @@ class Engine:
         `throughput`: many images at once rather than the shortest time for one.
         """
         self.model_path = Path(model_path)
-        core = ov.Core()
-        if cache_dir is not None:
-            _use_cache(core, cache_dir)
+        core = _core(os.getpid())
         model = _read(core, self.model_path)
         self.contract: ModelContract = read_contract(model, self.model_path)
         self.device = device
@@ -81,6 +81,8 @@ class Engine:
         self._has_masks = self.contract.mask_frame is not None
         _check_device(core, device, precision)
         config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
+        if cache_dir is not None:
+            config["CACHE_DIR"] = _cache_folder(cache_dir)
         if precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = _OV_PRECISION[precision]
         try:
@@ -212,12 +214,12 @@ def load_contract(model_path: Path | str) -> ModelContract:
 
 def read_ir(model_path: Path | str) -> ov.Model:
     """An IR, without compiling it. Raises ContractError."""
-    return _read(ov.Core(), Path(model_path))
+    return _read(_core(os.getpid()), Path(model_path))
 
 
 def list_devices() -> list[DeviceInfo]:
     """What OpenVINO sees on this machine."""
-    core = ov.Core()
+    core = _core(os.getpid())
     devices = []
     for name in core.available_devices:
         try:
@@ -232,6 +234,21 @@ def list_devices() -> list[DeviceInfo]:
         except RuntimeError as error:
             devices.append(DeviceInfo(name, UNKNOWN, (), UNKNOWN, _last_line(error)))
     return devices
+
+
+@cache
+def _core(process_id: int) -> ov.Core:  # noqa: ARG001 - a forked child needs its own
+    """OpenVINO itself, one for the life of a process.
+
+    A core that goes takes the code of its plugins with it, and a thread that has computed there
+    crashes when it ends (SIGSEGV; seen with 2026.4.1).
+    """
+    core = ov.Core()
+    # Weights are read, not mapped: a mapped file that is written over while its model serves
+    # changes the results or kills the process (SIGBUS). Reading 7 MB took some 10 ms more than
+    # mapping, and no more memory once the model was compiled.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
 
 
 def _prepare_bindings() -> None:
@@ -262,10 +279,6 @@ def _read(core: ov.Core, path: Path) -> ov.Model:
     if not path.with_suffix(".bin").is_file():
         raise ContractError(f"{path} has no weights beside it: {path.with_suffix('.bin').name}.")
     try:
-        # The weights are read, not mapped: a mapped file that is written over while its model
-        # serves changes the results or kills the process (SIGBUS; seen with 2026.4.1). Reading
-        # took 10 ms more for 7 MB, and no more memory once the model was compiled.
-        core.set_property({"ENABLE_MMAP": False})
         return core.read_model(path)
     except RuntimeError as error:
         raise ContractError(
@@ -273,15 +286,15 @@ def _read(core: ov.Core, path: Path) -> ov.Model:
         ) from error
 
 
-def _use_cache(core: ov.Core, folder: Path) -> None:
+def _cache_folder(folder: Path) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        core.set_property({"CACHE_DIR": str(folder)})
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise DeviceError(
             f"the model cache {folder} cannot be used: name another folder in "
             "LABELVINO_MODEL_CACHE."
         ) from error
+    return str(folder)
 
 
 def _check_device(core: ov.Core, device: str, precision: Precision) -> None:
