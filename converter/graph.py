@@ -136,3 +136,12 @@ def single_input(model: ov.Model) -> ov.Output:
 def transposed(matrix: ov.Output) -> ov.Output:
     """[A, B] -> [B, A]."""
     return ops.transpose(matrix, ops.constant([1, 0], I64)).output(0)
+
+
+def inputs_by_name(model: ov.Model) -> dict[str, ov.Output]:
+    """The model's inputs by every name they have, TensorFlow's ':0' cut off."""
+    found: dict[str, ov.Output] = {}
+    for port in model.inputs:
+        for name in port.get_names() or {port.node.get_friendly_name()}:  # old IRs name nodes only
+            found.setdefault(name.removesuffix(":0"), port)
+    return found

@@ -47,15 +47,28 @@ def labels_from_model_info(model_info: dict[str, str]) -> tuple[Label, ...]:
     """Model API's `labels`: names between white space, a background entry first. () if none.
 
     The ids are 1..n: Model API knows no category ids. Names keep their '_', since nothing tells
-    whether it stood for a space.
+    whether it stood for a space, unless OTX's `label_info` says the names as they are.
     """
     names = model_info.get("labels", "").split()
     if names and names[0].lower() in _BACKGROUND:
         names = names[1:]
+    names = _names_with_spaces(model_info.get("label_info", ""), names)
     labels = tuple(Label(index, name) for index, name in enumerate(names, start=1))
     if labels:
         _check(labels, "the source's own label list")
     return labels
+
+
+def _names_with_spaces(label_info: str, names: list[str]) -> list[str]:
+    """OTX's JSON with `label_names`, where it is about the same labels; else `names`."""
+    try:
+        content = json.loads(label_info)
+    except ValueError:
+        return names
+    full = content.get("label_names") if isinstance(content, dict) else None
+    if not isinstance(full, list) or [str(n).replace(" ", "_") for n in full] != names:
+        return names
+    return [str(name) for name in full]
 
 
 def _check(labels: tuple[Label, ...], where: str) -> None:

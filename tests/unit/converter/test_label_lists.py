@@ -96,6 +96,20 @@ def test_a_file_that_is_missing_or_binary(tmp_path: Path) -> None:
         read_labels(str(path))
 
 
+def test_otx_says_the_names_with_their_spaces() -> None:
+    info = {
+        "labels": "otx_empty_lbl left_face hand",
+        "label_info": '{"label_names": ["left face", "hand"]}',
+    }
+    assert [label.name for label in labels_from_model_info(info)] == ["left face", "hand"]
+
+
+@pytest.mark.parametrize("said", ['{"label_names": ["right face", "hand"]}', "[1]", "{", "null"])
+def test_a_label_info_of_something_else_says_nothing(said: str) -> None:
+    info = {"labels": "left_face hand", "label_info": said}
+    assert [label.name for label in labels_from_model_info(info)] == ["left_face", "hand"]
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
