@@ -13,8 +13,8 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup envs demo demo-check test test-e2e chromium lint format docs lock clean clean-envs
-.PHONY: env-serving env-sdk env-tensorflow env-label-studio
+.PHONY: help setup envs demo demo-check test test-e2e chromium lint format docs pictures lock clean clean-envs
+.PHONY: env-serving env-sdk env-tensorflow env-label-studio env-label-studio-ml
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -48,8 +48,9 @@ env-serving: $(ENVS)/serving/.made  ## requirements.txt and nothing else
 env-sdk: $(ENVS)/sdk/.made  ## label-studio-sdk, which judges predictions and brush masks
 env-tensorflow: $(ENVS)/tensorflow/.made  ## TensorFlow, which judges converted graphs
 env-label-studio: $(ENVS)/label-studio/.made  ## Label Studio itself
+env-label-studio-ml: $(ENVS)/label-studio-ml/.made  ## The serving set under a stock label-studio-ml
 
-envs: setup env-serving env-sdk env-tensorflow env-label-studio  ## All environments
+envs: setup env-serving env-sdk env-tensorflow env-label-studio env-label-studio-ml  ## All environments
 
 DEMO := $(BIN)/labelvino demo --environment $(ENVS)/label-studio
 
@@ -59,7 +60,7 @@ demo: setup  ## Label Studio with images and predictions, until Ctrl-C
 demo-check: setup  ## The same without staying: sees that every task has a prediction
 	@$(DEMO) --check $(ARGS)
 
-test: setup env-serving env-sdk env-tensorflow  ## Everything quick
+test: setup env-serving env-sdk env-tensorflow env-label-studio-ml  ## Everything quick
 	$(BIN)/pytest -m "not e2e" $(ARGS)
 
 test-e2e: setup env-label-studio chromium  ## A real Label Studio and a real browser
@@ -78,6 +79,9 @@ format: setup  ## Let ruff format and repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+pictures: setup env-label-studio chromium  ## Take the documentation's pictures anew
+	$(BIN)/python tests/e2e/take_pictures.py
+
 docs: setup  ## Write docs/commands.md anew from the commands' help
 	$(BIN)/python -m tests.command_reference
 
@@ -94,6 +98,7 @@ lock: $(ENVS)/uv/.made  ## Pin the requirements anew; UPGRADE=1 takes newer vers
 	$(COMPILE) requirements/sdk.in -o requirements/sdk.txt
 	$(COMPILE) requirements/tensorflow.in -o requirements/tensorflow.txt
 	$(COMPILE) requirements/label-studio.in -o backend/demo/label-studio.txt
+	$(COMPILE) requirements/label-studio-ml.in -o requirements/label-studio-ml.txt
 
 clean:  ## Remove what tests and builds leave behind
 	rm -rf artifacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

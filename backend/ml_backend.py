@@ -1,0 +1,165 @@
+"""The same predictor as a model of HumanSignal's label-studio-ml, 1.0.9 or 2.x.
+
+For those who must run that package's server; `labelvino serve` needs none of it, and does more.
+docs/ml-backend.md has the commands. `label-studio-ml init` copies this file out of its package.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from threading import Lock
+from typing import Any
+
+from flask import has_request_context, request
+from label_studio_ml import model as stock
+
+from backend.cache_access import open_result_cache
+from backend.fair_pool import FairPool
+from backend.predictor import Predictor
+from backend.runtime.errors import LabelConfigError, SettingsError
+from backend.serving import open_predictor
+from backend.settings import Settings, load_settings
+
+log = logging.getLogger("labelvino")
+
+_IS_2 = hasattr(stock.LabelStudioMLBase, "use_label_config")
+
+
+class _ProcessModel:
+    """The model of the environment's settings, loaded once a process, at its first use."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        # By process id. What a forked process inherits stays in here unused: it has none of the
+        # threads that belong to it, and to destroy it would wait for them for ever.
+        self._loaded: dict[int, tuple[Predictor, Settings]] = {}
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def get(self) -> tuple[Predictor, Settings]:
+        """May be called from any thread. Raises LabelvinoError where it cannot be loaded."""
+        with self._lock:
+            pid = os.getpid()
+            if pid not in self._loaded:
+                self._loaded[pid] = _load()
+            return self._loaded[pid]
+
+    def _renew_lock(self) -> None:
+        # A thread that does not exist in this process may have held the old one.
+        self._lock = Lock()
+
+
+def _load() -> tuple[Predictor, Settings]:
+    settings = load_settings()
+    if settings.basic_auth_pass is not None and not _IS_2:
+        raise SettingsError(
+            "label-studio-ml 1.0.9 does not ask for BASIC_AUTH_USER and BASIC_AUTH_PASS: "
+            "use `labelvino serve`, or unset them."
+        )
+    cache = open_result_cache(settings)
+    pool = FairPool(settings.tasks_at_once)
+    try:
+        return open_predictor(settings, pool, cache), settings
+    except BaseException:
+        pool.stop()
+        raise
+
+
+_process_model = _ProcessModel()
+
+
+class Labelvino(stock.LabelStudioMLBase):  # type: ignore[misc]
+    """One instance a request (2.x) or /setup (1.0.9); all share the model of their process."""
+
+    def __init__(
+        self,
+        project_id: str | None = None,
+        label_config: str | None = None,
+        train_output: object = None,  # noqa: ARG002 - 1.0.9 gives it; nothing is trained
+        **kwargs: Any,
+    ) -> None:
+        """1.0.9 gives neither a project nor always a label config; `kwargs` are its host name,
+        its dead access token and what was given with `--with`. Raises LabelvinoError under 2.x.
+        """
+        self._config = label_config or ""
+        if _IS_2:
+            super().__init__(project_id=project_id, label_config=label_config)
+        else:
+            # Without the config, since its own parser would refuse one that is not finished.
+            super().__init__(**kwargs)
+
+    def use_label_config(self, label_config: str) -> None:
+        """2.x: its own parser would refuse a config that is not finished."""
+        self._config = label_config
+
+    def set_extra_params(self, extra_params: object) -> None:
+        """2.x: nothing of it is used; its own way fails on an object."""
+
+    def setup(self) -> None:
+        """2.x: tell the model version, which it keeps in a file."""
+        version = self.version
+        if self.get("model_version") != version:
+            self.set("model_version", version)
+
+    @property
+    def version(self) -> str:
+        """The model version that predictions for the label config will have.
+
+        A config that cannot be used is no error here, as in `labelvino serve`.
+        """
+        predictor, _ = _process_model.get()
+        try:
+            return predictor.plan(self._config).model_version
+        except LabelConfigError as error:
+            log.warning("setup: %s", error)
+            return predictor.planner.default_version
+
+    def predict(
+        self,
+        tasks: list[Any],
+        context: object = None,  # noqa: ARG002 - prompts are not read yet
+        **kwargs: Any,  # noqa: ARG002 - login and password
+    ) -> list[dict[str, Any]]:
+        """One prediction a task, in order; `{}` for one that failed or was not reached in time.
+
+        Raises LabelvinoError: the label config cannot be used, or the model not be loaded.
+        """
+        arrival = time.monotonic()
+        predictor, settings = _process_model.get()
+        plain = [
+            {"id": task.get("id"), "data": task.get("data")} if isinstance(task, dict) else {}
+            for task in tasks
+        ]
+        deadline = arrival + settings.predict_budget_s
+        outcomes = predictor.predict_tasks(plain, self._requested_config(), deadline)
+        late = [outcome for outcome in outcomes if not outcome.reached]
+        if late:
+            log.warning("%d of %d tasks %s", len(late), len(outcomes), late[0].reason)
+        return [outcome.prediction.to_json() if outcome.prediction else {} for outcome in outcomes]
+
+    def fit(self, *_args: object, **_kwargs: object) -> None:
+        """Nothing is learnt from events. 1.0.9 would take any other answer for a new model."""
+
+    def _requested_config(self) -> str:
+        """The config of this request. 1.0.9 keeps that of the last /setup, of any project."""
+        if has_request_context():
+            body = request.get_json(silent=True)
+            carried = body.get("label_config") if isinstance(body, dict) else None
+            if isinstance(carried, str):
+                return carried
+        return self._config
+
+
+def _tell_version(wrapper: Any) -> Any:
+    """1.0.9 calls every model INITIAL, or the time; then each retrieval would add duplicates."""
+
+    def wrap(model: object, model_version: str, **kwargs: Any) -> Any:
+        told = model.version if isinstance(model, Labelvino) else model_version
+        return wrapper(model=model, model_version=told, **kwargs)
+
+    return wrap
+
+
+if not _IS_2:
+    stock.ModelWrapper = _tell_version(stock.ModelWrapper)
