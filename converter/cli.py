@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from backend.runtime import command_line
+from converter.commands.fetch import fetch
 
 _FAMILIES = ("od-api", "model-api")  # written out, so that --help loads no OpenVINO
 
@@ -152,6 +153,9 @@ def inspect(file: Path, as_json: bool) -> None:
 
     found = inspection(file)
     click.echo(json.dumps(found, indent=2) if as_json else inspection_text(found))
+
+
+cli.add_command(fetch)
 
 
 def main() -> NoReturn:

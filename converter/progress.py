@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 _SENTENCES = {
     "load": "reading the source",
@@ -51,3 +62,39 @@ class PhaseProgress:
     def _finish(self) -> None:
         if self._task is not None:
             self._progress.update(self._task, completed=1)
+
+
+class DownloadProgress:
+    """A bar on stderr for each file."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            disable=not sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> DownloadProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def file(self, name: str) -> Callable[[int, int | None], None]:
+        """Begin a file; what is returned hears (bytes so far, all bytes or None)."""
+        task = self._progress.add_task(name, total=None)
+
+        def hear(have: int, total: int | None) -> None:
+            self._progress.update(task, completed=have, total=total)
+
+        return hear

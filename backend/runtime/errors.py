@@ -6,7 +6,7 @@ LabelvinoError          one clear sentence with the remedy; the command line pri
 |- DeviceError          a device or precision that is not there or cannot do the work
 |- InferenceError       the device failed on one image
 |- LabelConfigError     a labelling config that cannot be read
-|- FetchError           an image that could not be fetched
+|- FetchError           an image or a model that could not be fetched
 |- LabelStudioError     Label Studio cannot be reached, or refuses what it is asked for
 |- SettingsError        a setting that makes no sense
 |- DemoError            the demo cannot be set up, or has ended
@@ -41,7 +41,7 @@ class LabelConfigError(LabelvinoError):
 
 
 class FetchError(LabelvinoError):
-    """An image that could not be fetched."""
+    """An image or a model that could not be fetched."""
 
 
 class LabelStudioError(LabelvinoError):

@@ -1,0 +1,1 @@
+"""One module a command of `labelvino-model`, loaded without OpenVINO."""
