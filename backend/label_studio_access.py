@@ -44,6 +44,7 @@ def open_image_fetcher(settings: Settings) -> ImageFetcher:
     return ImageFetcher(
         open_client(settings, limits),
         limits=limits,
+        aliases=settings.label_studio_aliases,
         allowed_hosts=settings.allowed_hosts,
         local_files_root=settings.local_files_root,
         ca_bundle=settings.ca_bundle,

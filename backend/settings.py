@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         "LABEL_STUDIO_API_KEY",
         "LABEL_STUDIO_ACCESS_TOKEN",
     )
+    label_studio_aliases: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = _env(
+        (),
+        "Further names of the same Label Studio in tasks, such as localhost:8080.",
+        "LABELVINO_LABEL_STUDIO_ALIASES",
+    )
     basic_auth_user: str | None = _env(
         None, "User name that callers must give (with the password).", "BASIC_AUTH_USER"
     )

@@ -154,8 +154,9 @@ class AddressGuard:
                 is_what = f"{host} is" if str(address) == host else f"{host} resolves to {address},"
                 raise FetchError(
                     f"{is_what} not a public address: add '{host}:{port}' to "
-                    "LABELVINO_ALLOWED_HOSTS if images may be read from there, or set "
-                    "LABEL_STUDIO_URL to it if it is your Label Studio."
+                    "LABELVINO_ALLOWED_HOSTS if images may be read from there; if it is your Label "
+                    "Studio, set LABEL_STUDIO_URL to it, or add it to "
+                    "LABELVINO_LABEL_STUDIO_ALIASES where that is another name of it."
                 )
         return found
 
@@ -183,7 +184,8 @@ class _UnknownHostError(FetchError):
 def _unknown(host: str) -> _UnknownHostError:
     return _UnknownHostError(
         f"the host {host} is not known: check its spelling, and that it can be resolved from "
-        "where labelvino runs (inside a container 'localhost' is the container itself)."
+        "where labelvino runs (inside a container 'localhost' is the container itself); another "
+        "name of your Label Studio belongs into LABELVINO_LABEL_STUDIO_ALIASES."
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import httpx2
 
+from backend.labelstudio.aliases import LabelStudioNames
 from backend.labelstudio.client import HEADERS, LabelStudioClient, parsed_url
 from backend.labelstudio.fetch_limits import FetchLimits
 from backend.labelstudio.image_body import read_image_body, status_reason
@@ -22,8 +23,10 @@ class ImageDownload:
         label_studio: LabelStudioClient | None,
         others: httpx2.BaseTransport,
         limits: FetchLimits,
+        names: LabelStudioNames | None = None,
     ) -> None:
         self._label_studio = label_studio
+        self._names = names or LabelStudioNames(label_studio, ())
         self._others = others
         self._limits = limits
 
@@ -41,13 +44,14 @@ class ImageDownload:
                         return self._body(response, with_token)
                     location = response.headers["location"]
                 following = _redirected(url, location)
+                home = self._names.at_home(following)
                 if with_token:
-                    with_token = self._stays(url, following)
+                    with_token = self._stays(url, following, home)
             except FetchError as error:
                 if hop == 0:
                     raise
                 raise FetchError(f"redirected to {shown_url(str(url))}: {error}") from error
-            url = following
+            url = home
         raise FetchError(
             f"more than {self._limits.max_redirects} redirects, the last to "
             f"{shown_url(str(url))}: use the image's own address."
@@ -73,14 +77,17 @@ class ImageDownload:
             status_reason(response.status_code, at_label_studio=with_token, has_token=has_token)
         )
 
-    def _stays(self, url: httpx2.URL, following: httpx2.URL) -> bool:
-        """Whether a redirect of Label Studio stays there; raises where it tells of a setting."""
+    def _stays(self, url: httpx2.URL, following: httpx2.URL, home: httpx2.URL) -> bool:
+        """Whether a redirect of Label Studio stays there; raises where it tells of a setting.
+
+        `home`: `following` under Label Studio's configured name, where it bears another one.
+        """
         if following.path.rstrip("/").endswith("/user/login"):
             raise FetchError("Label Studio asks for a login: check LABEL_STUDIO_API_KEY.")
         upgraded = url.scheme == "http" and following.scheme == "https"
         if upgraded and (url.raw_host, url.raw_path) == (following.raw_host, following.raw_path):
             raise FetchError("Label Studio wants https: set LABEL_STUDIO_URL to its https address.")
-        return self._label_studio is not None and self._label_studio.owns(following)
+        return self._label_studio is not None and self._label_studio.owns(home)
 
 
 def _redirected(url: httpx2.URL, location: str) -> httpx2.URL:

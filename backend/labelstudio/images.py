@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote
 import httpx2
 
 from backend.labelstudio.addresses import AddressGuard, AllowedHosts, Resolver, system_resolver
+from backend.labelstudio.aliases import LabelStudioNames
 from backend.labelstudio.client import LabelStudioClient, parsed_url
 from backend.labelstudio.data_uri import read_data_uri
 from backend.labelstudio.deadline import finish_by
@@ -42,7 +43,7 @@ class ImageFetcher:
     /data/upload/..., other relative  from Label Studio, with its token
     /data/local-files/?d=...          from disk if there is a root and the file; or Label Studio
     s3:, gs:, azure-blob: ...         through Label Studio, which signs or passes on
-    http(s) of Label Studio           with its token
+    http(s) of Label Studio           with its token, also under its further names
     http(s) of other hosts            without a token; public or allowed hosts only
     file:, absolute paths             from disk, below the root only
     everything else                   refused
@@ -55,13 +56,15 @@ class ImageFetcher:
         label_studio: LabelStudioClient | None = None,
         *,
         limits: FetchLimits = DEFAULT_LIMITS,
+        aliases: Sequence[str] = (),
         allowed_hosts: Sequence[str] = (),
         local_files_root: Path | None = None,
         ca_bundle: Path | None = None,
         proxy: str | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
-        """`label_studio` stays the caller's to close; `allowed_hosts` as AllowedHosts.parse.
+        """`label_studio` is closed along with this; `aliases`: further names of it, as Alias.parse
+        reads them; `allowed_hosts` as AllowedHosts.parse.
 
         Raises SettingsError for values that cannot work.
         """
@@ -74,7 +77,8 @@ class ImageFetcher:
         self._others = GuardedTransport(
             AddressGuard(allowed, resolver), tls=tls_context(ca_bundle), proxy=proxy, limits=limits
         )
-        self._download = ImageDownload(label_studio, self._others, limits)
+        self._names = LabelStudioNames(label_studio, aliases)
+        self._download = ImageDownload(label_studio, self._others, limits, self._names)
 
     def fetch(
         self, url: str, *, task_id: int | None = None, deadline: float | None = None
@@ -170,6 +174,7 @@ class ImageFetcher:
         return self._download.get(self._label_studio.presign_url(uri, task_id), with_token=True)
 
     def _from_http(self, url: httpx2.URL) -> bytes:
+        url = self._names.at_home(url)
         if self._label_studio is None or not self._label_studio.owns(url):
             return self._download.get(url, with_token=False)
         data = self._local_copy(url.raw_path.decode("ascii"))
@@ -177,6 +182,8 @@ class ImageFetcher:
 
     def close(self) -> None:
         self._others.close()
+        if self._label_studio is not None:
+            self._label_studio.close()
 
     def __enter__(self) -> Self:
         return self
