@@ -21,7 +21,7 @@ from backend.result_cache import ResultCache
 from backend.runtime.engine import Engine, read_ir
 from backend.runtime.errors import FetchError, SettingsError
 from backend.runtime.image import ImageLimits
-from backend.runtime.overlay import label_colour
+from backend.runtime.overlay import label_colours
 from backend.runtime.polygons import PolygonDetail
 from backend.runtime.self_test import SelfTest
 from backend.server import create_app
@@ -128,7 +128,7 @@ def open_photo_run(
     names = engine.contract.label_names
     coco = CocoIds.read(annotations, names) if annotations is not None else None
     controls = _controls(settings, has_masks=engine.contract.mask_frame is not None)
-    xml = write_label_config(names, controls, tuple(label_colour(name) for name in names))
+    xml = write_label_config(names, controls, label_colours(names))
     pool = FairPool(settings.tasks_at_once)
     predictor = Predictor(engine, _NoImages(), _options(settings), pool)
     run = PhotoRun(

@@ -27,11 +27,13 @@ def label_config(
     """Print a labelling config for the model's labels."""
     from backend.labelstudio.config_writer import write_label_config
     from backend.runtime.engine import load_contract
-    from backend.runtime.overlay import label_colour
+    from backend.runtime.overlay import label_colours
     from backend.settings import model_path
 
     names = load_contract(model_path(options.settings_of(config, model=model))).label_names
-    colours = tuple(label_colour(name) for name in names)
     click.echo(
-        write_label_config(names, tuple(dict.fromkeys(controls)) or ("polygon",), colours), nl=False
+        write_label_config(
+            names, tuple(dict.fromkeys(controls)) or ("polygon",), label_colours(names)
+        ),
+        nl=False,
     )

@@ -32,7 +32,7 @@ from backend.labelstudio.label_config import ControlKind
 from backend.runtime.contract import ModelContract
 from backend.runtime.engine import load_contract
 from backend.runtime.errors import DemoError, SettingsError
-from backend.runtime.overlay import label_colour
+from backend.runtime.overlay import label_colours
 
 STUDIO_PORT, BACKEND_PORT = 8080, 9090
 _BACKEND_TIMEOUT_S = 300.0  # a large model compiles for minutes on a GPU
@@ -203,7 +203,7 @@ def _title(options: DemoOptions, contract: ModelContract) -> str:
 def _label_config(contract: ModelContract) -> str:
     control: ControlKind = "rectangle" if contract.mask_frame is None else "polygon"
     names = contract.label_names
-    return write_label_config(names, (control,), tuple(label_colour(name) for name in names))
+    return write_label_config(names, (control,), label_colours(names))
 
 
 def _environment() -> Path:

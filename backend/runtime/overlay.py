@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-import hashlib
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -18,15 +18,20 @@ Colour = tuple[int, int, int]
 
 _SMALLEST_SIDE = 640  # smaller photos are drawn enlarged, so that names stay readable
 _LARGEST_SIDE = 4096
+_GOLDEN_RATIO = 0.618034  # steps of it around the circle stay apart, however many
+_LIGHTNESS = (0.45, 0.58, 0.36)
 _FILL = 0.4
 
 
-def label_colour(name: str) -> Colour:
-    """RGB of a label: the same on every picture, every machine and in label configs."""
-    digest = hashlib.sha256(name.encode()).digest()
-    hue = int.from_bytes(digest[:2], "big") / 65536
-    lightness = 0.45 + 0.15 * digest[2] / 255
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.85)
+@cache
+def label_colours(names: tuple[str, ...]) -> tuple[Colour, ...]:
+    """RGB of each of a model's labels, in overlays and label configs; neighbours differ most."""
+    return tuple(_colour(index) for index in range(len(names)))
+
+
+def _colour(index: int) -> Colour:
+    hue = (0.03 + index * _GOLDEN_RATIO) % 1
+    red, green, blue = colorsys.hls_to_rgb(hue, _LIGHTNESS[index % len(_LIGHTNESS)], 0.85)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
@@ -43,9 +48,10 @@ def draw_overlay(pixels: U8, found: Detections, names: tuple[str, ...]) -> U8:
     canvas = pixels.copy() if scale == 1.0 else cv2.resize(pixels, size, interpolation=method)
     canvas = np.ascontiguousarray(canvas, np.uint8)
     thickness = max(1, round(max(size) / 500))
+    colours = label_colours(names)
     # The best is drawn last, on top of what it overlaps.
     for i in reversed(range(len(found))):
-        colour = label_colour(names[int(found.labels[i])])
+        colour = colours[int(found.labels[i])]
         if found.masks is not None:
             _draw_mask(canvas, found, i, scale, colour, thickness)
         else:
@@ -123,7 +129,7 @@ def _draw_names(canvas: U8, found: Detections, names: tuple[str, ...], scale: fl
         y = min(max(0.0, y * scale - height), max(0.0, canvas.shape[0] - height))
         tag = _free_place(_Tag(x, y, x + width, y + height), placed, canvas.shape[0])
         placed.append(tag)
-        colour = label_colour(name)
+        colour = label_colours(names)[int(found.labels[i])]
         draw.rectangle((tag.left, tag.top, tag.right, tag.bottom), fill=colour)
         ink = (0, 0, 0) if _luminance(colour) > 0.45 else (255, 255, 255)
         draw.text((tag.left + pad - left, tag.top + pad - top), text, font=font, fill=ink)

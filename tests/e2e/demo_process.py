@@ -67,6 +67,10 @@ class DemoProcess:
     def talk(self) -> str:
         return self._talk.read_text()
 
+    @property
+    def printed(self) -> str:
+        return self._out.read_text()
+
     def end(self, sign: signal.Signals = signal.SIGINT) -> int:
         """Tell it to end; gives its exit code."""
         self._process.send_signal(sign)
@@ -82,8 +86,8 @@ class DemoProcess:
     def _printed(self, name: str) -> str:
         end_s = time.monotonic() + SET_UP_TIMEOUT_S
         while time.monotonic() < end_s:
-            found = re.search(rf"^  {name}  +([^ ,\n]+)", self._out.read_text(), re.MULTILINE)
-            if found and self._out.read_text().endswith("next time.\n\n"):
+            found = re.search(rf"^  {name}  +([^ ,\n]+)", self.printed, re.MULTILINE)
+            if found and self.printed.endswith("next time.\n\n"):
                 return found[1]
             assert self._process.poll() is None, f"the demo ended: {self.talk}"
             time.sleep(0.1)
