@@ -21,7 +21,14 @@ _SHORTEST_SECRET = 6  # masking a shorter one would spoil ordinary words
 _PATTERNS = (
     (re.compile(r"\b(data:[\w/+.-]*)[;,][^\s\"'<>]*", re.IGNORECASE), r"\1,***"),
     (re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+@", re.IGNORECASE), r"\1***@"),
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s?#\"'<>]*[?#])[^\s\"'<>]+", re.IGNORECASE), r"\1***"),
+    # What follows "?", but for the file name in Label Studio's addresses of local files.
+    (
+        re.compile(
+            r"([a-z][a-z0-9+.-]*://[^\s?#\"'<>]*[?#](?:d=[^\s&#\"'<>]*+)?+)[^\s\"'<>]+",
+            re.IGNORECASE,
+        ),
+        r"\1***",
+    ),
     (re.compile(r"\b(Bearer|Token|Basic)(\s+)[\w.~+/=-]{8,}", re.IGNORECASE), r"\1\2***"),
     (re.compile(r"\beyJ[\w-]{8,}(\.[\w-]+){0,2}"), "***"),  # a JSON web token
 )

@@ -71,6 +71,14 @@ class ServeProcess:
         answer: dict[str, Any] = self.client.post("/predict", json=body).json()
         return answer
 
+    def close(self) -> None:
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(20)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
 
 @contextmanager
 def serving(model: Path, *arguments: object, **environment: str) -> Iterator[ServeProcess]:
@@ -80,9 +88,4 @@ def serving(model: Path, *arguments: object, **environment: str) -> Iterator[Ser
         server.wait_for("Application startup complete")
         yield server
     finally:
-        server.client.close()
-        server.process.kill()
-        server.process.wait()
-        server._reader.join(20)
-        if server.process.stderr is not None:
-            server.process.stderr.close()
+        server.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _MAX_CHARACTERS = 200
+_MAX_OF_BASE64 = 16  # may be an image itself
 # Names a file within Label Studio; every other query value may be a signature or a key.
 _LOCAL_FILES = re.compile(r"/data/local-files/?\?d=[^&#]*")
 _SCHEME = r"(?:[a-z][a-z0-9+._-]*:)"
@@ -31,7 +32,10 @@ def shown_url(url: str) -> str:
     end = found.end() if found else len(text)
     shown = text[:end]
     if len(shown) > _MAX_CHARACTERS:
-        shown = shown[:_MAX_CHARACTERS] + "\N{HORIZONTAL ELLIPSIS}"
+        shown = shown[:_MAX_CHARACTERS]
+        if re.fullmatch("[A-Za-z0-9+/]*", shown):
+            shown = shown[:_MAX_OF_BASE64]
+        shown += "\N{HORIZONTAL ELLIPSIS}"
     return shown + ("***" if end < len(text) else "")
 
 

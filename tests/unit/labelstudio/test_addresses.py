@@ -163,7 +163,8 @@ def test_a_slow_name_server_ends_with_the_deadline() -> None:
         ("http://h/a\nERROR forged", "http://h/a\ufffdERROR forged"),
         ("data:image/png;base64,AAAA", "data:image/png,\u2026 (26 characters)"),
         ("s3://b/k ä.jpg", "s3://b/k ä.jpg"),
-        ("h" * 300, "h" * 200 + "\u2026"),
+        ("https://h/" + "h" * 300, "https://h/" + "h" * 190 + "\u2026"),
+        ("/9j/4AAQSkZJRgABAQ" + "h" * 300, "/9j/4AAQSkZJRgAB\u2026"),  # a JPEG without its data:
     ],
 )
 def test_shown_url(url: str, shown: str) -> None:
