@@ -1,7 +1,6 @@
-"""The README's steps, on a drawn scene; its pictures are taken here.
+"""The README's steps, on a drawn scene.
 
-After a change of what people see, copy them from artifacts/ (street.jpg.overlay.png and
-label-studio.png) to docs/pictures/.
+The README's picture of an overlay is artifacts/street.jpg.overlay.png of this test, as docs/pictures/overlay.jpg.
 """
 
 from __future__ import annotations
