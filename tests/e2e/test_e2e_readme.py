@@ -1,6 +1,7 @@
 """The README's steps, on a drawn scene.
 
-The README's picture of an overlay is artifacts/street.jpg.overlay.png of this test, as docs/pictures/overlay.jpg.
+The picture of an overlay in the README is artifacts/street.jpg.overlay.png of this test, kept as
+docs/pictures/overlay.jpg.
 """
 
 from __future__ import annotations
