@@ -32,6 +32,8 @@ def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
     Settings that have no option here are read from the environment or a settings file
     (docs/configuration.md).
     """
+    from pydantic import SecretStr
+
     from backend.logs import configure_logs
     from backend.serving import serve as run_server
     from backend.settings import load_settings
@@ -41,8 +43,7 @@ def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
         click.echo(settings_toml(options.settings_of(config, **given)), nl=False)
         return
     settings = load_settings(config, **given)
-    secrets = (settings.label_studio_api_key, settings.basic_auth_pass, settings.webhook_secret)
-    hidden = [secret.get_secret_value() for secret in secrets if secret is not None]
+    hidden = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
     configure_logs(settings.log_level, settings.log_format, hidden)
     for note in settings.notes:
         log.warning("%s", note)

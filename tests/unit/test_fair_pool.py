@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import ContextVar, copy_context
 
 from backend.fair_pool import FairPool, NotReached
 
@@ -121,3 +122,71 @@ def test_closing_lets_waiting_callers_go() -> None:
     assert [type(result) for result in results] == [NotReached]
     release.set()
     blocked.join(20)
+
+
+def test_draining_an_idle_pool() -> None:
+    pool = FairPool(1)
+    pool.drain(timeout_s=600)
+    assert pool.close()
+
+
+def test_draining_waits_for_what_is_under_way() -> None:
+    pool = FairPool(1)
+    started, release = threading.Event(), threading.Event()
+    results: list[object] = []
+
+    def slow() -> str:
+        started.set()
+        release.wait(20)
+        return "done"
+
+    caller = threading.Thread(target=lambda: results.extend(pool.run([slow, lambda: "late"])))
+    caller.start()
+    assert started.wait(20)
+    draining = threading.Thread(target=pool.drain, args=(600,))
+    draining.start()
+    release.set()
+    draining.join(20)
+    caller.join(20)
+    assert not draining.is_alive()
+    assert results[0] == "done" and isinstance(results[1], NotReached)
+    assert pool.close()
+
+
+def test_draining_lets_callers_go_when_its_time_is_up() -> None:
+    pool = FairPool(2)
+    started, release = threading.Event(), threading.Event()
+    results: list[object] = []
+
+    def stuck() -> None:
+        started.set()
+        release.wait(20)
+
+    caller = threading.Thread(target=lambda: results.extend(pool.run([lambda: "done", stuck])))
+    caller.start()
+    assert started.wait(20)
+    while pool._batches:
+        time.sleep(0.001)
+    pool.drain(timeout_s=0.2)
+    caller.join(20)
+    assert results[0] == "done"
+    assert isinstance(results[1], NotReached) and "stop" in str(results[1])
+    assert not pool.close(timeout_s=0)
+    release.set()
+    assert pool.close()
+
+
+def test_jobs_see_the_context_of_their_caller() -> None:
+    pool, name = FairPool(2), ContextVar("name", default="none")
+
+    def run(given: str) -> list[object]:
+        name.set(given)
+        return list(pool.run([name.get] * 20))
+
+    callers = {given: copy_context() for given in "ab"}
+    assert {given: set(c.run(run, given)) for given, c in callers.items()} == {
+        "a": {"a"},
+        "b": {"b"},
+    }
+    assert pool.run([name.get]) == ["none"]
+    pool.close()
