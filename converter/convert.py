@@ -20,6 +20,7 @@ from converter.publish import Published, check_target, publish
 from converter.sources import SourceModel, load_source
 from converter.sources.source import reason_of
 from converter.traps import repair_traps
+from converter.workplace import clean_up_after_killed
 
 DEFAULT_TIMEOUT_S = 600.0
 
@@ -53,6 +54,7 @@ def convert(
     Raises ConversionError or ContractError; nothing is left behind then.
     """
     clock = _Clock(phase)
+    left = clean_up_after_killed(target)
     check_target(target, force=force)
     clock.start("load")
     source = load_source(source_path)
@@ -60,7 +62,7 @@ def convert(
     adapted, family, reason, notes = _adapt(source, wishes)
     if wishes.static_hw is not None:
         adapted = fix_size(adapted, *wishes.static_hw)
-    notes = (*notes, *repair_traps(adapted.model))
+    notes = (*left, *notes, *repair_traps(adapted.model))
     contract = _contract(source, wishes, adapted, family, target.stem)
     published, contract = publish(
         adapted.model,

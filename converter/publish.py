@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import openvino as ov
 from backend.runtime.contract import ModelContract, ir_digest, write_contract
 from backend.runtime.errors import ConversionError, LabelvinoError
 from backend.runtime.self_test import SelfTest
+from converter.workplace import OLD_GRAPH, OLD_WEIGHTS, alone_in, workplace
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def publish(
         if ir_digest(xml) != digest:
             raise ConversionError("the model changed while it was written: try again.")
         size = xml.stat().st_size + xml.with_suffix(".bin").stat().st_size
-        _move(xml, target, folder)
+        with alone_in(target.parent):
+            _move(xml, target, folder)
     return Published(target, digest, size, tuple(seconds)), contract
 
 
@@ -117,19 +118,15 @@ def _signal_name(number: int) -> str:
 
 @contextmanager
 def _workplace(target: Path) -> Iterator[Path]:
-    """A folder beside the target, on the same file system, that vanishes in the end."""
+    """`workplace` with sentences for its errors."""
+    reached = False
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}-", dir=target.parent))
+        with workplace(target) as folder:
+            reached = True
+            yield folder
     except OSError as error:
-        raise ConversionError(
-            f"the folder {target.parent} cannot be written to: {error.strerror}."
-        ) from error
-    try:
-        yield folder
-    except OSError as error:
-        raise ConversionError(f"{target} cannot be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        where = target if reached else f"the folder {target.parent}"
+        raise ConversionError(f"{where} cannot be written to: {error.strerror}.") from error
 
 
 def _save(model: ov.Model, xml: Path, *, compress_to_fp16: bool) -> None:
@@ -144,17 +141,28 @@ def _save(model: ov.Model, xml: Path, *, compress_to_fp16: bool) -> None:
 
 
 def _move(xml: Path, target: Path, folder: Path) -> None:
-    """Both files get their names, or the old pair stays."""
-    weights, old = target.with_suffix(".bin"), folder / "replaced.bin"
-    had_weights = weights.exists()
-    if had_weights:
-        weights.replace(old)
+    """Both files get their names, or the old pair stays.
+
+    The old graph goes first and the new one comes last, so that whoever looks in between, or finds
+    what a power cut left, sees no IR at all, never one with the other's weights.
+    """
+    weights = target.with_suffix(".bin")
+    old = [(folder / OLD_GRAPH, target), (folder / OLD_WEIGHTS, weights)]
+    new = [(xml.with_suffix(".bin"), weights), (xml, target)]
+    for path, _ in new:
+        with path.open("rb+") as file:
+            os.fsync(file)
     try:
-        xml.with_suffix(".bin").replace(weights)
-        xml.replace(target)
+        for aside, path in old:
+            if path.exists():
+                path.replace(aside)
+        for path, final in new:
+            path.replace(final)
     except BaseException:
-        if had_weights:
-            old.replace(weights)
-        else:
-            weights.unlink(missing_ok=True)
+        for path, final in new:
+            if not path.exists():
+                final.unlink(missing_ok=True)
+        for aside, path in reversed(old):
+            if aside.exists():
+                aside.replace(path)
         raise
