@@ -13,11 +13,13 @@ from backend.settings import Settings
 _API_TIMEOUT_S = 60.0
 
 
-def open_client(settings: Settings, limits: FetchLimits) -> LabelStudioClient | None:
+def open_client(
+    settings: Settings, limits: FetchLimits, *, with_token: bool = True
+) -> LabelStudioClient | None:
     """The configured Label Studio; None where there is none. Raises SettingsError."""
     if settings.label_studio_url is None:
         return None
-    key = settings.label_studio_api_key
+    key = settings.label_studio_api_key if with_token else None
     return LabelStudioClient(
         settings.label_studio_url,
         key.get_secret_value() if key is not None else None,
@@ -27,10 +29,10 @@ def open_client(settings: Settings, limits: FetchLimits) -> LabelStudioClient | 
     )
 
 
-def open_api(settings: Settings) -> LabelStudioApi:
+def open_api(settings: Settings, *, with_token: bool = True) -> LabelStudioApi:
     """Its API; the client in it is the caller's to close. Raises SettingsError."""
     limits = FetchLimits(read_timeout_s=_API_TIMEOUT_S, total_timeout_s=_API_TIMEOUT_S)
-    client = open_client(settings, limits)
+    client = open_client(settings, limits, with_token=with_token)
     if client is None:
         raise SettingsError("no Label Studio is given: use --label-studio-url or LABEL_STUDIO_URL.")
     return LabelStudioApi(client, _API_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Label Studio: address, clock, token, project, and the image of one task."""
+"""Label Studio: address, clock, token, project, its backend, and the image of one task."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from backend.runtime.image import ImageLimits, decode_image
 from backend.settings import Settings
 
 MAX_SKEW_S = 30.0
+_OF_PROJECT = ("project", "image", "backend")
+_CONNECTED = "CO"
+_MAX_WORDS = 200
 # What serving needs, and what `labelvino connect` needs besides (names of Label Studio 1.23.2).
 _TO_SERVE = ("projects.view", "tasks.view")
 _TO_CONNECT = ("projects.change", "webhooks.view", "webhooks.change")
@@ -23,42 +26,52 @@ def label_studio_findings(settings: Settings, project: str | None) -> Iterator[F
     """All that can be seen from here with the token; each line as soon as it is known."""
     if settings.label_studio_url is None:
         reason = "no Label Studio is given: use --label-studio-url or LABEL_STUDIO_URL."
-        yield from _unchecked(("label studio", "clock", "token", "project", "image"), reason)
+        yield from _unchecked(("label studio", "clock", "token", *_OF_PROJECT), reason)
         return
     try:
-        api = open_api(settings)
+        # A token that is refused must not look like an address that is wrong.
+        public = open_api(settings, with_token=False)
     except LabelvinoError as error:
         yield Finding("label studio", "problem", str(error))
         reason = "the settings of Label Studio cannot be used."
-        yield from _unchecked(("clock", "token", "project", "image"), reason)
+        yield from _unchecked(("clock", "token", *_OF_PROJECT), reason)
+        return
+    with public.client:
+        address = attempt("label studio", lambda: _address(public))
+        yield address
+        if address.status == "problem":
+            reason = "Label Studio is not there."
+            yield from _unchecked(("clock", "token", *_OF_PROJECT), reason)
+            return
+        yield attempt("clock", lambda: _clock(public))
+    try:
+        api = open_api(settings)
+    except LabelvinoError as error:
+        yield Finding("token", "problem", str(error))
+        yield from _unchecked(_OF_PROJECT, "the token cannot be used.")
         return
     with api.client:
-        yield from _of(api, settings, project)
+        yield from _with_token(api, settings, project)
 
 
-def _of(api: LabelStudioApi, settings: Settings, wanted: str | None) -> Iterator[Finding]:
-    address = attempt("label studio", lambda: _address(api))
-    yield address
-    if address.status == "problem":
-        yield from _unchecked(("clock", "token", "project", "image"), "Label Studio is not there.")
-        return
-    yield attempt("clock", lambda: _clock(api))
+def _with_token(api: LabelStudioApi, settings: Settings, wanted: str | None) -> Iterator[Finding]:
     token = attempt("token", lambda: _token(api))
     yield token
     if token.status == "problem":
-        yield from _unchecked(("project", "image"), "the token cannot be used.")
+        yield from _unchecked(_OF_PROJECT, "the token cannot be used.")
         return
     if wanted is None:
-        yield from _unchecked(("project", "image"), "no project is given: use --project ID|TITLE.")
+        yield from _unchecked(_OF_PROJECT, "no project is given: use --project ID|TITLE.")
         return
     try:
         project = api.project(wanted)
     except LabelvinoError as error:
         yield Finding("project", "problem", str(error))
-        yield from _unchecked(("image",), "there is no project to take a task from.")
+        yield from _unchecked(_OF_PROJECT[1:], "there is no project to look into.")
         return
     yield Finding("project", "ok", project.shown)
     yield attempt("image", lambda: _image(api, settings, project))
+    yield attempt("backend", lambda: _backend(api, settings, project))
 
 
 def _address(api: LabelStudioApi) -> Finding:
@@ -116,6 +129,32 @@ def _image(api: LabelStudioApi, settings: Settings, project: Project) -> Finding
         f"{shown_url(addresses[0])}"
     )
     return Finding("image", "ok", text)
+
+
+def _backend(api: LabelStudioApi, settings: Settings, project: Project) -> Finding:
+    """Whether Label Studio asks a backend; it looks at each of them while it lists them."""
+    connect = f"labelvino connect --url http://HOST:{settings.port} --project {project.id}"
+    rows = api.backends(project)
+    if not rows:
+        text = f"no backend is connected to the project, so none is asked: run '{connect}'."
+        return Finding("backend", "problem", text)
+    first = rows[0]
+    name = f"'{first.get('title')}' at {shown_url(str(first.get('url')))}"
+    if first.get("state") != _CONNECTED:
+        words = " ".join(str(first.get("error_message") or "").split())[:_MAX_WORDS]
+        said = f" ({words.rstrip('.')})" if words else ""
+        text = (
+            f"Label Studio does not get an answer from {name}{said}: start 'labelvino serve' "
+            f"there, or run '{connect}' with the address that Label Studio reaches."
+        )
+        return Finding("backend", "problem", text)
+    version = first.get("model_version") or "no version yet"
+    text = f"{name} is connected, version {version}"
+    if len(rows) > 1:
+        others = ", ".join(f"'{row.get('title')}'" for row in rows[1:])
+        text += f"; Label Studio asks only this first one, not {others}."
+        return Finding("backend", "hint", text)
+    return Finding("backend", "ok", text)
 
 
 def _image_tag(project: Project) -> ImageTag | None:
