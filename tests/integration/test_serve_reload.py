@@ -156,6 +156,9 @@ def test_a_signal_loads_what_is_not_watched(served: Path, tmp_path: Path) -> Non
     environment["LABELVINO_MODEL_CACHE"] = str(tmp_path / "cache")
     with serving(served, **environment) as server:
         assert "is not watched; SIGHUP loads it again" in server.log
+        shutil.copyfile(second, served)  # half of a copy: the facts of one, the weights of another
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("does not compute what the converter saw in the self-test")
         overwrite(served, second)
         assert boxes_x(server) == [10]
         server.process.send_signal(signal.SIGHUP)
