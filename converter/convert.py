@@ -16,6 +16,7 @@ from converter.contracts import Adapted, detect, family_named
 from converter.facts import Wishes, gather_options, precision_of, score_threshold
 from converter.fixed_size import fix_size
 from converter.graph import describe_ports
+from converter.phases import heard_by
 from converter.publish import Published, check_target, publish
 from converter.sources import SourceModel, load_source
 from converter.sources.source import reason_of
@@ -27,7 +28,10 @@ DEFAULT_TIMEOUT_S = 600.0
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did; `notes`: sentences on what was assumed or taken from the source."""
+    """What a conversion did; `notes`: sentences on what was assumed or taken from the source.
+
+    `seconds`: of each phase; `trial_peak_memory_bytes`: of the child process that tried the IR.
+    """
 
     published: Published
     contract: ModelContract
@@ -37,6 +41,7 @@ class Conversion:
     notes: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
+    trial_peak_memory_bytes: int = 0
 
 
 def convert(
@@ -57,7 +62,8 @@ def convert(
     left = clean_up_after_killed(target)
     check_target(target, force=force)
     clock.start("load")
-    source = load_source(source_path)
+    with heard_by(clock.start):
+        source = load_source(source_path)
     clock.start("adapt")
     adapted, family, reason, notes = _adapt(source, wishes)
     if wishes.static_hw is not None:
@@ -72,6 +78,10 @@ def convert(
         timeout_s=timeout_s,
         phase=clock.start,
     )
+    peak, trial_peak = (
+        resource.getrusage(who).ru_maxrss * 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return Conversion(
         published=published,
         contract=contract,
@@ -80,7 +90,8 @@ def convert(
         outputs=describe_ports(adapted.model.outputs),
         notes=notes,
         seconds=clock.stop(),
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory_bytes=peak,
+        trial_peak_memory_bytes=trial_peak,
     )
 
 
@@ -138,5 +149,6 @@ class _Clock:
 
     def stop(self) -> dict[str, float]:
         if self._name:
-            self._seconds[self._name] = round(time.perf_counter() - self._since, 3)
+            spent = time.perf_counter() - self._since
+            self._seconds[self._name] = round(self._seconds.get(self._name, 0.0) + spent, 3)
         return self._seconds

@@ -21,6 +21,7 @@ from rich.progress import (
 
 _SENTENCES = {
     "load": "reading the source",
+    "convert": "converting it",
     "adapt": "bringing it to the contract",
     "write": "writing the IR",
     "verify": "trying the IR on two images",

@@ -38,6 +38,7 @@ def conversion_summary(done: Conversion) -> dict[str, Any]:
         "seconds": done.seconds,
         "infer_seconds": list(published.infer_seconds),
         "peak_memory_bytes": done.peak_memory_bytes,
+        "trial_peak_memory_bytes": done.trial_peak_memory_bytes,
     }
 
 

@@ -11,6 +11,7 @@ import openvino as ov
 from openvino._offline_transformations import apply_moc_transformations
 
 from backend.runtime.errors import ConversionError
+from converter.phases import begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ def import_model(path: Path, what: str) -> ov.Model:
     are rounded once, after batch norms are multiplied in, and an INT8 model stays small.
     Raises ConversionError as `read_model` does.
     """
+    begin("convert")
     model = read_model(path, what)
     apply_moc_transformations(model, cf=False, smart_reshape=False)
     return model
