@@ -36,7 +36,7 @@ def connect_redis(
     """
     given = {"ssl_ca_certs": str(ca_bundle)} if ca_bundle and url.startswith("rediss:") else {}
     try:
-        _check_database(url)
+        _check_parts(url)
         client = Redis.from_url(
             url,
             socket_connect_timeout=timeout_s,
@@ -53,10 +53,13 @@ def connect_redis(
     return client
 
 
-def _check_database(url: str) -> None:
-    """Raises ValueError for a path that is no number: redis-py would take database 0 instead."""
-    if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
-        raise ValueError("the database is no number")
+def _check_parts(url: str) -> None:
+    """Raises ValueError for parts that redis-py takes, but that cannot work here."""
+    parts = urlsplit(url)
+    if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", parts.path):
+        raise ValueError("the database is no number, and redis-py would take database 0")
+    if "decode_responses" in parts.query:
+        raise ValueError("values are bytes, and no text")
 
 
 def shown_redis(url: str) -> str:

@@ -185,7 +185,14 @@ def test_settings_choose_the_stores() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:6379", "http://u:hush@h", "redis://h:port", "redis://u:hush@h/x"]
+    "url",
+    [
+        "localhost:6379",
+        "http://u:hush@h",
+        "redis://h:port",
+        "redis://u:hush@h/x",
+        "redis://u:hush@h?decode_responses=True",
+    ],
 )
 def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="LABELVINO_REDIS_URL") as caught:
