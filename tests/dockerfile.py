@@ -1,7 +1,7 @@
 """Reads this project's Dockerfile and follows its install steps without Docker.
 
-It understands what the Dockerfile uses and no more: anything else raises NotUnderstoodError, so that a
-change there is a change here.
+It understands what the Dockerfile uses and no more: anything else raises NotUnderstoodError, so
+that a change there is a change here.
 """
 
 from __future__ import annotations
