@@ -56,22 +56,27 @@ class ModelWatch:
         self._quiet_looks = 0
         self._wake = threading.Event()
         self._stopped = False
+        self._thread: threading.Thread | None = None
 
     def start(self, *, look: bool) -> None:
         """Begin; without `look`, only `wake` loads."""
         interval_s = LOOK_EVERY_S if look else None
-        threading.Thread(
+        self._thread = threading.Thread(
             target=self._run, args=(interval_s,), name="labelvino-model-watch", daemon=True
-        ).start()
+        )
+        self._thread.start()
 
     def wake(self) -> None:
         """Load again now, whatever the files look like; may be called by a signal handler."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """Load no more."""
+    def stop(self, timeout_s: float) -> bool:
+        """Load no more; returns whether the thread has ended within `timeout_s`."""
         self._stopped = True
         self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return self._thread is None or not self._thread.is_alive()
 
     def _run(self, interval_s: float | None) -> None:
         while True:

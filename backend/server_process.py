@@ -9,13 +9,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from backend.fair_pool import FairPool
+from backend.model_watch import ModelWatch
 from backend.runtime.command_line import DONE, INTERRUPTED
 from backend.runtime.errors import SettingsError
 
@@ -51,9 +51,9 @@ def run_until_stopped(
     listener: socket.socket,
     pool: FairPool,
     stop_timeout_s: float,
-    reload: Callable[[], None],
+    watch: ModelWatch,
 ) -> None:
-    """Answer requests until SIGTERM or SIGINT; SIGHUP calls `reload`.
+    """Answer requests until SIGTERM or SIGINT; SIGHUP loads the model again.
 
     Tasks under way get `stop_timeout_s` to end, and what is done is answered. A second signal ends
     the process at once.
@@ -62,10 +62,10 @@ def run_until_stopped(
     had_terminal = os.isatty(0)
 
     def hang_up(_signal: int, frame: FrameType | None) -> None:
-        if had_terminal and not os.isatty(0):
-            server.handle_exit(signal.SIGTERM, frame)  # its terminal was closed: nobody reloads
-        else:
-            reload()
+        if not had_terminal or os.isatty(0):
+            watch.wake()
+        elif server.stopped_by is None:  # the terminal was closed: nobody asks for a reload
+            server.handle_exit(signal.SIGTERM, frame)
 
     # uvicorn ends its loop on SIGTERM and raises the signal again; for us it is a normal end.
     signal.signal(signal.SIGTERM, _leave)
@@ -73,10 +73,11 @@ def run_until_stopped(
     try:
         server.run(sockets=[listener])
     finally:
-        ended = pool.close(timeout_s=0.05 * stop_timeout_s)
-        log.info("stopped" if ended else "stopped, and left a task that did not end in time")
-        if not ended:
-            # The interpreter would take the device away under that task, which can crash.
+        rest_s = (1 - _ANSWERS_SHARE) * stop_timeout_s / 2
+        watch_ended, pool_ended = watch.stop(rest_s), pool.close(rest_s)
+        log.info("stopped" if pool_ended else "stopped, and left a task that did not end in time")
+        if not (watch_ended and pool_ended):
+            # The interpreter would take the device away under a running thread, which can crash.
             logging.shutdown()
             os._exit(INTERRUPTED if server.stopped_by == signal.SIGINT else DONE)
 

@@ -48,10 +48,7 @@ def serve(settings: Settings) -> None:
         app = create_app(slot, settings, metrics)
         _say_what_is_served(slot.current, settings, *listener.getsockname()[:2])
         watch.start(look=settings.watch_model)
-        try:
-            run_until_stopped(app, listener, pool, settings.stop_timeout_s, watch.wake)
-        finally:
-            watch.stop()
+        run_until_stopped(app, listener, pool, settings.stop_timeout_s, watch)
 
 
 def _say_what_is_served(predictor: Predictor, settings: Settings, host: str, port: int) -> None:

@@ -320,11 +320,7 @@ def load_settings(config: Path | None = None, **overrides: object) -> Settings:
         raise SettingsError(f"setting {name} ({origins[name]}): {first['msg']}.") from error
     settings._origins = origins
     _check(settings)
-    secrets = [
-        name
-        for name in in_file
-        if origins[name].startswith("file ") and carries_secret(getattr(settings, name))
-    ]
+    secrets = [name for name in in_file if carries_secret(getattr(settings, name))]
     if config is not None and secrets and readable_by_others(config):
         settings._notes = (
             f"every user of this machine can read {', '.join(secrets)} in {config}: "

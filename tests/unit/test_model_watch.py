@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from pathlib import Path
 
@@ -196,3 +197,18 @@ def test_reload_loads_files_that_are_the_same(
     assert (bench.loads, bench.counts) == (2, ["ok"])
     version = bench.slot.current.planner.default_version
     assert f"model loaded again: version {version}, was {version}" in caplog.text
+
+
+def test_the_thread_loads_when_it_is_woken_and_ends_when_it_is_told(bench: Bench) -> None:
+    assert bench.watch.stop(timeout_s=0)  # never started
+    watch = ModelWatch(
+        bench.path, file_stamp(bench.path), bench.load, bench.slot, bench.counts.append
+    )
+    watch.start(look=False)
+    toy(bench.path, "two")
+    watch.wake()
+    deadline = time.monotonic() + 20
+    while not bench.counts and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (bench.name, bench.counts) == ("two", ["ok"])
+    assert watch.stop(timeout_s=20)
