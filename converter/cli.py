@@ -13,7 +13,10 @@ import click
 from backend.runtime import command_line
 from converter.commands.fetch import fetch
 
-_FAMILIES = ("od-api", "model-api")  # written out, so that --help loads no OpenVINO
+# Written out, so that --help loads no OpenVINO
+_FAMILIES = (
+    "od-api", "model-api", "yolo", "omz-im-info", "omz-image-info", "detectron2", "torchvision"
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,6 +42,21 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
     type=click.Path(path_type=Path),
     required=True,
     help="The IR to write, NAME.xml; its weights become NAME.bin.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="The weights of torchvision:NAME, detectron2:CONFIG or module:factory.",
+)
+@click.option(
+    "--example-input",
+    type=click.Path(path_type=Path),
+    help="A picture, or a .npy array, to trace a PyTorch model with. Default: a small picture.",
+)
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Load PyTorch files that run code when they are loaded. Only for files you trust.",
 )
 @click.option("--labels", metavar="LIST", help="coco80, coco91 or a file with the label names.")
 @click.option("--family", type=click.Choice(_FAMILIES), help="Do not detect the family of outputs.")
@@ -108,6 +126,7 @@ def convert(source: Path, output: Path, **options: Any) -> None:
     from converter.facts import Wishes
     from converter.progress import PhaseProgress
     from converter.report import conversion_summary
+    from converter.sources import LoadOptions
 
     wishes = Wishes(
         labels=options["labels"],
@@ -126,6 +145,7 @@ def convert(source: Path, output: Path, **options: Any) -> None:
             source,
             output,
             wishes,
+            load=LoadOptions(options["weights"], options["trust"], options["example_input"]),
             compress_to_fp16=options["compress_to_fp16"],
             force=options["force"],
             timeout_s=options["timeout"],

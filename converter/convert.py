@@ -18,7 +18,7 @@ from converter.fixed_size import fix_size
 from converter.graph import describe_ports
 from converter.phases import heard_by
 from converter.publish import Published, check_target, publish
-from converter.sources import SourceModel, load_source
+from converter.sources import LoadOptions, SourceModel, load_source
 from converter.sources.source import reason_of
 from converter.traps import repair_traps
 from converter.workplace import clean_up_after_killed
@@ -49,6 +49,7 @@ def convert(
     target: Path,
     wishes: Wishes,
     *,
+    load: LoadOptions | None = None,
     compress_to_fp16: bool = True,
     force: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -63,7 +64,7 @@ def convert(
     check_target(target, force=force)
     clock.start("load")
     with heard_by(clock.start):
-        source = load_source(source_path)
+        source = load_source(source_path, load)
     clock.start("adapt")
     adapted, family, reason, notes = _adapt(source, wishes)
     if wishes.static_hw is not None:
@@ -97,10 +98,12 @@ def convert(
 
 def _adapt(source: SourceModel, wishes: Wishes) -> tuple[Adapted, str, str, tuple[str, ...]]:
     """The adapted model, its family, why that family, and the notes."""
-    if wishes.family is None:
-        family, reason = detect(source.model)
-    else:
+    if wishes.family is not None:
         family, reason = family_named(wishes.family), "--family says so"
+    elif source.facts.family is not None:
+        family, reason = family_named(source.facts.family), source.facts.family_reason
+    else:
+        family, reason = detect(source.model)
     options, said = gather_options(source, family, wishes)
     try:
         adapted = family.adapt(source.model, options)

@@ -62,10 +62,11 @@ def gather_options(
     """
     _refuse_unsupported(source)
     own = own_contract(source)
-    said: list[str] = []
+    said: list[str] = list(source.facts.notes)
     stated = labels_from_model_info(source.model_info) if own is None else own.labels
+    stated = stated or source.facts.labels
     labels = _labels(wishes, stated, said)
-    resize = wishes.resize or (own.resize if own else None)
+    resize = wishes.resize or (own.resize if own else source.facts.resize)
     if resize is None and isinstance(family, ModelApi):
         resize, reason = resize_from_model_info(source.model_info, source.model)
         said += [reason] if reason else []
@@ -74,7 +75,7 @@ def gather_options(
         resize=resize,
         preprocessing=_preprocessing(source, wishes, own, said),
         mask_frame=wishes.mask_frame or (own.mask_frame if own else None),
-        source_classes=len(stated) or None,
+        source_classes=source.facts.classes or len(stated) or None,
     )
     return options, tuple(said)
 
@@ -139,6 +140,7 @@ def _preprocessing(
         # Model API reads images as BGR and reverses them where this is set.
         order = "rgb" if info["reverse_input_channels"] in ("YES", "True") else "bgr"
         said.append(f"the model says its channel order: --color-order {order}")
+    order = order or source.facts.color_order
     if not mean and info.get("mean_values"):
         mean = _numbers("mean_values", info)
         said.append(f"the model says its mean values: {info['mean_values']}")

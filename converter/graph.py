@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import openvino as ov
@@ -145,3 +145,23 @@ def inputs_by_name(model: ov.Model) -> dict[str, ov.Output]:
         for name in port.get_names() or {port.node.get_friendly_name()}:  # old IRs name nodes only
             found.setdefault(name.removesuffix(":0"), port)
     return found
+
+
+def rename_outputs(model: ov.Model, names: Mapping[str, str]) -> None:
+    """Outputs that have a tensor name among `names` get the name that stands there besides."""
+    added = {
+        index: names[old]
+        for index, output in enumerate(model.outputs)
+        for old in output.get_names() & set(names)
+    }
+    for index, new in added.items():
+        name_output(model, index, new)
+
+
+def name_output(model: ov.Model, index: int, name: str) -> None:
+    """Give an output one more name; a tensor elsewhere that had it loses it."""
+    for node in model.get_ops():
+        for inner in node.outputs():
+            if name in inner.get_names():
+                inner.tensor.set_names(inner.get_names() - {name})
+    model.outputs[index].tensor.add_names({name})

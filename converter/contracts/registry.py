@@ -10,9 +10,20 @@ from backend.runtime.errors import ConversionError
 from converter.contracts.family import Family
 from converter.contracts.model_api import ModelApi
 from converter.contracts.od_api import OdApi
+from converter.contracts.omz_legacy import OMZ_IM_INFO, OMZ_IMAGE_INFO
+from converter.contracts.torch_tuple import DETECTRON2, TORCHVISION
+from converter.contracts.yolo import Yolo
 from converter.graph import describe_ports, outputs_by_name
 
-_FAMILIES: tuple[Family, ...] = (OdApi(), ModelApi())
+_FAMILIES: tuple[Family, ...] = (
+    OdApi(),
+    ModelApi(),
+    Yolo(),
+    OMZ_IM_INFO,
+    OMZ_IMAGE_INFO,
+    DETECTRON2,
+    TORCHVISION,
+)
 FAMILY_NAMES: tuple[str, ...] = tuple(family.name for family in _FAMILIES)
 
 

@@ -10,8 +10,40 @@ from pathlib import Path
 import openvino as ov
 from openvino._offline_transformations import apply_moc_transformations
 
+from backend.runtime.contract import Label, ResizeRule
 from backend.runtime.errors import ConversionError
+from converter.contracts.family import ColorOrder
 from converter.phases import begin
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What some sources need besides their path.
+
+    `weights`: a state dict or checkpoint, where the source is only a name or code; `trust`: files
+    that run code when they are loaded may do so; `example_input`: a picture or a .npy array that a
+    model is traced with.
+    """
+
+    weights: Path | None = None
+    trust: bool = False
+    example_input: Path | None = None
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What the framework's own configuration says of a model; None or empty: nothing.
+
+    `classes`: how many the model tells apart, without a background.
+    """
+
+    family: str | None = None
+    family_reason: str = ""
+    labels: tuple[Label, ...] = ()
+    classes: int | None = None
+    resize: ResizeRule | None = None
+    color_order: ColorOrder | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +60,7 @@ class SourceModel:
     digest: str
     framework_version: str = ""
     model_info: dict[str, str] = field(default_factory=dict)
+    facts: SourceFacts = field(default_factory=SourceFacts)
 
 
 def digest_files(paths: Iterable[Path]) -> str:

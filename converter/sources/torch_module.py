@@ -1,0 +1,131 @@
+"""A PyTorch module -> ov.Model: traced, frozen, converted, its outputs named."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import openvino as ov
+from openvino._offline_transformations import apply_moc_transformations
+
+from backend.runtime.errors import ConversionError
+from backend.runtime.image import decode_image
+from converter.sources.source import LoadOptions, reason_of
+
+_PICTURE = Path(__file__).parent.parent / "self_test.jpg"
+
+
+def import_torch(*, torchvision: bool = False) -> Any:
+    """The module torch. Raises ConversionError where PyTorch, or torchvision, is not installed."""
+    try:
+        with quiet():
+            import torch
+
+            if torchvision:
+                importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:  # torchvision beside the wrong torch raises both
+        raise ConversionError(
+            f"this source needs PyTorch, which cannot be imported ({reason_of(error)}): "
+            "pip install labelvino[torch]."
+        ) from error
+    return torch
+
+
+def example_pixels(options: LoadOptions, short: int | None = None) -> np.ndarray:
+    """What a model is traced with: u8 [H,W,3] RGB, or the array of a .npy file as it is.
+
+    By default a small picture: detectors traced with noise find nothing. `short`: scales a picture
+    so that its short side has that many pixels. Raises ConversionError.
+    """
+    path = options.example_input or _PICTURE
+    try:
+        if path.suffix.lower() == ".npy":
+            found: np.ndarray = np.load(path, allow_pickle=False)
+            return found
+        pixels = decode_image(path.read_bytes()).pixels
+    except FileNotFoundError as error:
+        raise ConversionError(f"there is no example input {path}.") from error
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"the example input {path} cannot be read: {error}.") from error
+    if short is None:
+        return pixels
+    scale = short / min(pixels.shape[:2])
+    return cv2.resize(pixels, None, fx=scale, fy=scale)
+
+
+def convert_module(
+    module: Any,
+    example: Any,
+    names: Sequence[str] = (),
+    *,
+    shape: Sequence[int] | None = None,
+    what: str = "the model",
+) -> ov.Model:
+    """Trace `module` with one tensor, freeze it, and convert it.
+
+    `names`: of the outputs, in their order; empty leaves those that OpenVINO gives. `shape`: of
+    the input, -1 for what is dynamic. Raises ConversionError.
+    """
+    import torch
+
+    try:
+        with quiet(), torch.no_grad():
+            # check_trace would run the model twice more, and frozen constants convert best
+            traced = torch.jit.trace(module.eval(), (example,), check_trace=False, strict=False)
+            traced = torch.jit.freeze(traced.eval())
+    except Exception as error:  # whatever the model's own code raises
+        raise ConversionError(
+            f"{what} cannot be traced: {reason_of(error)}: give an --example-input that it takes, "
+            "or a module that works on tensors alone."
+        ) from error
+    return convert_traced(traced, names, shape=shape, what=what)
+
+
+def convert_traced(
+    traced: Any, names: Sequence[str] = (), *, shape: Sequence[int] | None, what: str
+) -> ov.Model:
+    """A TorchScript module or an exported program as ov.Model. Raises ConversionError."""
+    try:
+        with quiet():
+            given = None if shape is None else [(ov.PartialShape(list(shape)), ov.Type.f32)]
+            model = ov.convert_model(traced, input=given)
+    except Exception as error:  # OpenVINO's own have several unrelated types
+        raise ConversionError(
+            f"{what} uses something that OpenVINO cannot convert: {reason_of(error)}."
+        ) from error
+    apply_moc_transformations(model, cf=False, smart_reshape=False)
+    if names and len(names) != len(model.outputs):
+        raise ConversionError(
+            f"{what} gives {len(model.outputs)} outputs, not the {len(names)} expected "
+            f"({', '.join(names)})."
+        )
+    for output, name in zip(model.outputs, names, strict=False):
+        output.tensor.set_names({name})
+    return model
+
+
+def pad_right_and_below(images: Any, divisor: int) -> Any:
+    """[.., H, W] with zeros up to a multiple of `divisor`.
+
+    Height and width go separate ways: what OpenVINO makes of arithmetic on both at once pads some
+    sizes by a divisor too much.
+    """
+    import torch
+
+    height, width = images.shape[-2], images.shape[-1]
+    right, below = (-width) % divisor, (-height) % divisor
+    return torch.nn.functional.pad(images, (0, right, 0, below))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of tracing, which say nothing to the user of this command."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
