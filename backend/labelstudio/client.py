@@ -189,8 +189,8 @@ class LabelStudioClient:
             if response.status_code in (400, 401, 403):
                 raise FetchError(
                     "Label Studio does not accept the Personal Access Token (HTTP "
-                    f"{response.status_code}): it may be revoked or of another server; make a new "
-                    "one and set LABEL_STUDIO_API_KEY."
+                    f"{response.status_code}): it may be expired, revoked or of another server; "
+                    "make a new one and set LABEL_STUDIO_API_KEY."
                 )
             access = _access_of(response)
         finally:

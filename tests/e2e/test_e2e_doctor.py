@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,11 +103,16 @@ def test_tokens_that_do_not_work(studio: StudioServer, token: str | None) -> Non
 
 
 @pytest.fixture(scope="module")
-def own(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("label-studio")
+
+
+@pytest.fixture(scope="module")
+def own(artifacts: Path, own_folder: Path) -> Iterator[StudioServer]:
     """A Label Studio whose tokens and members these tests take away."""
     logs = artifacts / "doctor"
     logs.mkdir(exist_ok=True)
-    server = StudioServer(tmp_path_factory.mktemp("label-studio"), logs)
+    server = StudioServer(own_folder, logs)
     yield server
     server.stop()
 
@@ -135,10 +143,28 @@ def test_a_user_who_may_not_see_the_project(own: StudioServer) -> None:
     assert lines["image"][0] == lines["backend"][0] == "unchecked"
 
 
-def test_tokens_that_were_taken_away(own: StudioServer) -> None:
+def expiring(token: str, folder: Path, in_s: int) -> str:
+    """A Personal Access Token with another end, signed as its Label Studio signs."""
+    key = (folder / "data" / ".env").read_text().partition("SECRET_KEY=")[2].strip()
+    head, claims, _ = token.split(".")
+    facts = json.loads(base64.urlsafe_b64decode(claims + "=="))
+    signed = f"{head}.{_base64(json.dumps(facts | {'exp': int(time.time()) + in_s}).encode())}"
+    signature = hmac.digest(key.encode(), signed.encode(), "sha256")
+    return f"{signed}.{_base64(signature)}"
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def test_tokens_that_were_taken_away(own: StudioServer, own_folder: Path) -> None:
     admin = LabelStudio(own.url, f"Token {LEGACY_TOKEN}")
     revoked = admin.create_personal_access_token()
     assert doctor(own.url, token=revoked)[1]["token"][0] == "ok"
+    assert doctor(own.url, token=expiring(revoked, own_folder, 600))[1]["token"][0] == "ok"
+    _, lines = doctor(own.url, token=expiring(revoked, own_folder, -60))
+    assert lines["token"][0] == "problem" and "expired" in lines["token"][1]
+    assert lines["label studio"][0] == "ok"
     admin.call("POST", "/api/token/blacklist/", json={"refresh": revoked})
     _, lines = doctor(own.url, token=revoked)
     assert lines["token"][0] == "problem" and "revoked" in lines["token"][1]
