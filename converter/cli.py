@@ -58,6 +58,13 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
     is_flag=True,
     help="Load PyTorch files that run code when they are loaded. Only for files you trust.",
 )
+@click.option(
+    "--extension",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Conversions for operations that OpenVINO has none for: a Python file, which is run, or a "
+    "compiled library. May be given more than once.",
+)
 @click.option("--labels", metavar="LIST", help="coco80, coco91 or a file with the label names.")
 @click.option("--family", type=click.Choice(_FAMILIES), help="Do not detect the family of outputs.")
 @click.option(
@@ -145,7 +152,12 @@ def convert(source: Path, output: Path, **options: Any) -> None:
             source,
             output,
             wishes,
-            load=LoadOptions(options["weights"], options["trust"], options["example_input"]),
+            load=LoadOptions(
+                options["weights"],
+                options["trust"],
+                options["example_input"],
+                options["extension"],
+            ),
             compress_to_fp16=options["compress_to_fp16"],
             force=options["force"],
             timeout_s=options["timeout"],
@@ -166,12 +178,18 @@ def convert(source: Path, output: Path, **options: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--extension",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Conversions for operations, as for convert.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
-def inspect(file: Path, as_json: bool) -> None:
+def inspect(file: Path, extension: tuple[Path, ...], as_json: bool) -> None:
     """Show inputs, outputs and facts of FILE, any model that convert reads, and its family."""
     from converter.report import inspection, inspection_text
 
-    found = inspection(file)
+    found = inspection(file, extension)
     click.echo(json.dumps(found, indent=2) if as_json else inspection_text(found))
 
 

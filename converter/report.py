@@ -11,7 +11,7 @@ from backend.runtime.errors import ConversionError
 from converter.contracts import detect
 from converter.convert import Conversion
 from converter.facts import describe_facts, precision_of
-from converter.sources import load_source
+from converter.sources import LoadOptions, load_source
 
 
 def conversion_summary(done: Conversion) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def conversion_summary(done: Conversion) -> dict[str, Any]:
     }
 
 
-def inspection(path: Path) -> dict[str, Any]:
+def inspection(path: Path, extensions: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A model file as plain JSON values: ports, facts, family. Raises ConversionError."""
-    source = load_source(path)
+    source = load_source(path, LoadOptions(extensions=extensions))
     model = source.model
     try:
         family, reason = detect(model)

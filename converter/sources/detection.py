@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backend.runtime.errors import ConversionError
 from converter.archive import is_archive, unpack
+from converter.extensions import extensions_in_force, load_extensions
 from converter.sources.folder import model_in
 from converter.sources.source import LoadOptions, SourceModel, digest_files
 
@@ -34,6 +35,11 @@ def load_source(path: Path, options: LoadOptions | None = None) -> SourceModel:
     `path`: a file or folder, `torchvision:NAME`, `detectron2:CONFIG` or `module:factory`.
     """
     options = options or LoadOptions()
+    with extensions_in_force(load_extensions(options.extensions)):
+        return _from_anywhere(path, options)
+
+
+def _from_anywhere(path: Path, options: LoadOptions) -> SourceModel:
     prefix, _, name = str(path).partition(":")
     if prefix == "torchvision" and name:
         from converter.sources.torchvision import load_torchvision

@@ -13,6 +13,7 @@ from openvino._offline_transformations import apply_moc_transformations
 from backend.runtime.contract import Label, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter.contracts.family import ColorOrder
+from converter.extensions import conversion_failure, core
 from converter.phases import begin
 
 
@@ -22,12 +23,13 @@ class LoadOptions:
 
     `weights`: a state dict or checkpoint, where the source is only a name or code; `trust`: files
     that run code when they are loaded may do so; `example_input`: a picture or a .npy array that a
-    model is traced with.
+    model is traced with; `extensions`: .py files and libraries with conversions for operations.
     """
 
     weights: Path | None = None
     trust: bool = False
     example_input: Path | None = None
+    extensions: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,10 @@ def read_model(path: Path, what: str) -> ov.Model:
     Raises ConversionError: `path` is not a sound `what`, or has operations OpenVINO cannot do.
     """
     try:
-        return ov.Core().read_model(path)
+        return core().read_model(path)
     except RuntimeError as error:
+        if found := conversion_failure(error):
+            raise ConversionError(f"{path}: {found}") from error
         raise ConversionError(
             f"{path} cannot be read as {what}: {reason_of(error)}; it may be damaged or use "
             "operations that OpenVINO does not know: check the file, or export the model again."

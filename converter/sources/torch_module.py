@@ -16,6 +16,8 @@ from openvino._offline_transformations import apply_moc_transformations
 
 from backend.runtime.errors import ConversionError
 from backend.runtime.image import decode_image
+from converter.extensions import conversion_failure, extensions
+from converter.phases import begin
 from converter.sources.source import LoadOptions, reason_of
 
 _PICTURE = Path(__file__).parent.parent / "self_test.jpg"
@@ -94,8 +96,11 @@ def convert_traced(
     try:
         with quiet():
             given = None if shape is None else [(ov.PartialShape(list(shape)), ov.Type.f32)]
-            model = ov.convert_model(traced, input=given)
+            begin("convert")
+            model = ov.convert_model(traced, input=given, extension=extensions())
     except Exception as error:  # OpenVINO's own have several unrelated types
+        if found := conversion_failure(error):
+            raise ConversionError(f"{what}: {found}") from error
         raise ConversionError(
             f"{what} uses something that OpenVINO cannot convert: {reason_of(error)}."
         ) from error
