@@ -38,7 +38,8 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "-o",
-    "--output",
+    "--output-model",
+    "target",
     type=click.Path(path_type=Path),
     required=True,
     help="The IR to write, NAME.xml; its weights become NAME.bin.",
@@ -70,12 +71,18 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option(
     "--resize",
     metavar="RULE",
-    help="How an image becomes the input: none, stretch:WxH, fit:WxH or shortest-edge:SHORT:LONG.",
+    help="How an image becomes the input: none, stretch:WxH, fit:WxH, letterbox:WxH or "
+    "shortest-edge:SHORT:LONG.",
 )
 @click.option(
     "--color-order",
     type=click.Choice(["rgb", "bgr"]),
     help="The channel order that the model wants.",
+)
+@click.option(
+    "--reverse-input-channels",
+    is_flag=True,
+    help="The same as --color-order bgr: images come as RGB.",
 )
 @click.option(
     "--mean-values",
@@ -107,6 +114,15 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
     type=click.FloatRange(0, 1),
     help="The lowest score that is shown by default.",
 )
+@click.option("--input", "input_", metavar="NAME[SHAPE]", help="The image input, and its shape.")
+@click.option("--input-shape", metavar="SHAPE", help="[1,3,480,640], or ? and 320..1024 for sides.")
+@click.option("--layout", metavar="LAYOUT", help="nchw or nhwc, where the shape does not tell.")
+@click.option(
+    "--output",
+    "outputs",
+    metavar="NAMES",
+    help="The outputs that stay, with commas; NEW=OLD names one anew.",
+)
 @click.option(
     "--compress-to-fp16/--no-compress-to-fp16",
     default=True,
@@ -122,7 +138,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
 )
 @click.option("--force", is_flag=True, help="Replace the output where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary for programs to stdout.")
-def convert(source: Path, output: Path, **options: Any) -> None:
+def convert(source: Path, target: Path, **options: Any) -> None:
     """Convert SOURCE: a TensorFlow frozen graph (.pb), a SavedModel folder, ONNX or an IR (.xml).
 
     The outputs must be those of the TensorFlow Object Detection API (od-api) or of Open Model Zoo,
@@ -131,26 +147,32 @@ def convert(source: Path, output: Path, **options: Any) -> None:
     from backend.runtime.contract import ResizeRule
     from converter.convert import convert as convert_model
     from converter.facts import Wishes
+    from converter.ovc_options import OvcOptions
     from converter.progress import PhaseProgress
     from converter.report import conversion_summary
     from converter.sources import LoadOptions
 
+    if options["reverse_input_channels"] and options["color_order"] == "rgb":
+        raise click.UsageError("--reverse-input-channels contradicts --color-order rgb.")
     wishes = Wishes(
         labels=options["labels"],
         family=options["family"],
         resize=ResizeRule.parse(options["resize"]) if options["resize"] else None,
-        color_order=options["color_order"],
+        color_order="bgr" if options["reverse_input_channels"] else options["color_order"],
         mean_values=options["mean_values"],
         scale_values=options["scale_values"],
         mask_frame=options["mask_frame"],
         static_hw=options["static"],
         name=options["name"],
         score_threshold=options["score_threshold"],
+        ovc=OvcOptions(
+            options["input_"], options["input_shape"], options["layout"], options["outputs"]
+        ),
     )
     with PhaseProgress() as progress:
         done = convert_model(
             source,
-            output,
+            target,
             wishes,
             load=LoadOptions(
                 options["weights"],
@@ -170,7 +192,7 @@ def convert(source: Path, output: Path, **options: Any) -> None:
     else:
         megabytes = done.published.size_bytes / 1e6
         click.echo(
-            f"labelvino-model: wrote {output} ({done.contract.family}, "
+            f"labelvino-model: wrote {target} ({done.contract.family}, "
             f"{len(done.contract.labels)} labels, {done.contract.precision}, {megabytes:.1f} MB)",
             err=True,
         )

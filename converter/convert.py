@@ -7,20 +7,26 @@ import importlib.metadata
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import openvino as ov
 
 from backend.runtime.contract import ModelContract
 from backend.runtime.errors import ConversionError
-from converter.contracts import Adapted, detect, family_named
+from converter.contracts import Adapted, Family, detect, family_named
+from converter.contracts.lost_names import find_od_api, is_nameless
 from converter.facts import Wishes, gather_options, precision_of, score_threshold
 from converter.fixed_size import fix_size
-from converter.graph import describe_ports
+from converter.graph import describe_ports, name_output
+from converter.labels import read_labels
+from converter.ovc_options import apply_ovc_options
 from converter.phases import heard_by
 from converter.publish import Published, check_target, publish
 from converter.sources import LoadOptions, SourceModel, load_source
 from converter.sources.source import reason_of
 from converter.traps import repair_traps
+from converter.trial import answers_of
 from converter.workplace import clean_up_after_killed
 
 DEFAULT_TIMEOUT_S = 600.0
@@ -98,12 +104,13 @@ def convert(
 
 def _adapt(source: SourceModel, wishes: Wishes) -> tuple[Adapted, str, str, tuple[str, ...]]:
     """The adapted model, its family, why that family, and the notes."""
+    source = replace(source, model=apply_ovc_options(source.model, wishes.ovc))
     if wishes.family is not None:
         family, reason = family_named(wishes.family), "--family says so"
     elif source.facts.family is not None:
         family, reason = family_named(source.facts.family), source.facts.family_reason
     else:
-        family, reason = detect(source.model)
+        family, reason = _detect(source.model, wishes)
     options, said = gather_options(source, family, wishes)
     try:
         adapted = family.adapt(source.model, options)
@@ -115,6 +122,21 @@ def _adapt(source: SourceModel, wishes: Wishes) -> tuple[Adapted, str, str, tupl
     if adapted.mask_frame is None and wishes.mask_frame is not None:
         raise ConversionError("the model has no masks: leave out --mask-frame.")
     return adapted, family.name, reason, (*said, *adapted.assumed)
+
+
+def _detect(model: ov.Model, wishes: Wishes) -> tuple[Family, str]:
+    """By names and shapes, and by values where the names are lost."""
+    try:
+        return detect(model)
+    except ConversionError:
+        if not is_nameless(model):
+            raise
+    ids = [label.id for label in read_labels(wishes.labels)] if wishes.labels else []
+    answers = answers_of(model)
+    for index, name in find_od_api(model, answers, ids).items():
+        name_output(model, index, name)
+    family, reason = detect(model)
+    return family, f"the values of its outputs for one picture say which is which: {reason}"
 
 
 def _contract(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import openvino as ov
 
@@ -18,8 +18,10 @@ from backend.runtime.contract import (
 from backend.runtime.errors import ConversionError
 from converter.contracts import AdaptOptions, Family, Preprocessing
 from converter.contracts.family import ColorOrder
-from converter.contracts.model_api import ModelApi, resize_from_model_info
+from converter.contracts.model_api import resize_from_model_info
+from converter.contracts.od_api import OdApi
 from converter.labels import labels_from_model_info, read_labels
+from converter.ovc_options import OvcOptions
 from converter.sources import SourceModel
 
 
@@ -40,6 +42,7 @@ class Wishes:
     static_hw: tuple[int, int] | None = None
     name: str | None = None
     score_threshold: float | None = None
+    ovc: OvcOptions = field(default_factory=OvcOptions)
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:
@@ -67,7 +70,7 @@ def gather_options(
     stated = stated or source.facts.labels
     labels = _labels(wishes, stated, said)
     resize = wishes.resize or (own.resize if own else source.facts.resize)
-    if resize is None and isinstance(family, ModelApi):
+    if resize is None and not isinstance(family, OdApi):  # which resizes itself
         resize, reason = resize_from_model_info(source.model_info, source.model)
         said += [reason] if reason else []
     options = AdaptOptions(

@@ -193,8 +193,10 @@ def resize_from_model_info(
     Raises ConversionError for types that the contract does not have.
     """
     kind = model_info.get("resize_type")
+    if kind is None:
+        return None, ""
     height, width = input_size(model)
-    if kind is None or height.is_dynamic or width.is_dynamic:
+    if height.is_dynamic or width.is_dynamic:
         return None, ""
     rules = {"standard": "stretch", "fit_to_window": "fit", "fit_to_window_letterbox": "letterbox"}
     if kind not in rules:

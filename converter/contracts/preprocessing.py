@@ -91,6 +91,9 @@ def _per_channel(values: tuple[float, ...], axis: int) -> ov.Node:
 def _layout(model: ov.Model) -> Literal["NCHW", "NHWC"]:
     image = graph.single_input(model)
     shape = image.get_partial_shape()
+    said = str(image.node.layout).strip("[]").replace(",", "")  # --layout
+    if said in ("NCHW", "NHWC") and len(shape) == 4 and shape[0].compatible(ov.Dimension(1)):
+        return "NCHW" if said == "NCHW" else "NHWC"
     three = ov.Dimension(3)
     if not shape.rank.is_dynamic and len(shape) == 4 and shape[0].compatible(ov.Dimension(1)):
         if shape[1] == three and shape[3] != three:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import openvino as ov
 
 from backend.runtime.errors import ConversionError
 from converter.contracts.family import Family
+from converter.contracts.lost_names import REMEDY, is_nameless
 from converter.contracts.model_api import ModelApi
 from converter.contracts.od_api import OdApi
 from converter.contracts.omz_legacy import OMZ_IM_INFO, OMZ_IMAGE_INFO
 from converter.contracts.torch_tuple import DETECTRON2, TORCHVISION
 from converter.contracts.yolo import Yolo
-from converter.graph import describe_ports, outputs_by_name
+from converter.graph import describe_ports
 
 _FAMILIES: tuple[Family, ...] = (
     OdApi(),
@@ -47,20 +46,11 @@ def detect(model: ov.Model) -> tuple[Family, str]:
             return family, reason
         against.append(f"{family.name}: {reason}")
     shown = describe_ports(model.outputs)
-    names = outputs_by_name(model)
-    if names and all(
-        re.match(r"(Identity|StatefulPartitionedCall)\b|Identity_\d+", n)
-        for n in _short_names(model)
-    ):
+    if is_nameless(model):
         raise ConversionError(
-            f"the outputs are named only {shown}, which does not tell what they are: convert the "
-            "SavedModel that the graph was frozen from."
+            f"the outputs are named only {shown}, which does not tell what they are: {REMEDY}."
         )
     raise ConversionError(
         "the model is no detector or instance segmentation of a known family "
         f"({'; '.join(against)}); its outputs are {shown}."
     )
-
-
-def _short_names(model: ov.Model) -> list[str]:
-    return [min(p.get_names() or {""}, key=lambda n: (len(n), n)) for p in model.outputs]

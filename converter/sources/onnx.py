@@ -6,7 +6,8 @@ from pathlib import Path
 
 from backend.runtime.errors import ConversionError
 from converter.sources import protobuf
-from converter.sources.source import SourceModel, digest_files, import_model
+from converter.sources.source import SourceFacts, SourceModel, digest_files, import_model
+from converter.sources.ultralytics import ultralytics_facts
 
 # Field numbers of onnx/onnx.proto
 _PRODUCER_NAME, _PRODUCER_VERSION, _GRAPH, _METADATA = 2, 3, 7, 14
@@ -48,6 +49,7 @@ def load_onnx(path: Path) -> SourceModel:
             for key, value in metadata.items()
             if key.startswith(_MODEL_INFO)
         },
+        facts=ultralytics_facts(metadata, path) or SourceFacts(),
     )
 
 

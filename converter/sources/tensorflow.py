@@ -1,4 +1,4 @@
-"""TensorFlow's frozen graph (.pb) and SavedModel folder, read without TensorFlow."""
+"""TensorFlow's frozen graph (.pb) and SavedModel folder, read without TensorFlow where possible."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ from converter.sources.source import SourceModel, digest_files, import_model
 _META_GRAPHS, _META_INFO, _TENSORFLOW_VERSION = 2, 1, 5
 _GRAPH_NODES, _GRAPH_VERSIONS, _PRODUCER = 1, 4, 1
 _NODE_NAME = 1
+# OpenVINO's words where it does not find variables under the names that Keras 3 gave them
+_KERAS_3_VARIABLES = "Cannot find requested variable"
 
 
 def load_saved_model(folder: Path) -> SourceModel:
     """A folder with saved_model.pb and variables/. Raises ConversionError."""
     content = _parse(folder / "saved_model.pb", "a SavedModel")
     version = protobuf.text(content, _META_GRAPHS, _META_INFO, _TENSORFLOW_VERSION)
+    try:
+        model = import_model(folder, "a TensorFlow SavedModel")
+    except ConversionError as error:
+        if _KERAS_3_VARIABLES not in str(error.__cause__):
+            raise
+        from converter.sources.freezing import freeze_saved_model
+
+        model = freeze_saved_model(folder)
     return SourceModel(
-        model=import_model(folder, "a TensorFlow SavedModel"),
+        model=model,
         path=folder,
         format="tensorflow-saved-model",
         digest=digest_files(sorted(p for p in folder.rglob("*") if p.is_file())),
