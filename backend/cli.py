@@ -12,6 +12,7 @@ from backend.commands.devices import devices
 from backend.commands.doctor import doctor
 from backend.commands.label_config import label_config
 from backend.commands.predict import predict
+from backend.commands.prelabel import prelabel
 from backend.commands.serve import serve
 
 
@@ -21,7 +22,7 @@ def cli() -> None:
     """Instance-segmentation pre-annotations for Label Studio on OpenVINO."""
 
 
-for _command in (connect, demo, devices, doctor, label_config, predict, serve):
+for _command in (connect, demo, devices, doctor, label_config, predict, prelabel, serve):
     cli.add_command(_command)
 
 

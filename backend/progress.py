@@ -10,8 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show how many of `total` are done on stderr; call the yielded function for each one."""
+def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """Show how many of `total` are done on stderr; call the yielded function with how many more.
+
+    Without an argument it is one more.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn(what),
@@ -23,8 +26,8 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total, rate="")
 
-        def advance() -> None:
+        def advance(more: int = 1) -> None:
             speed = bar.tasks[0].speed
-            bar.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
+            bar.update(task, advance=more, rate=f"{speed:.1f}/s" if speed else "")
 
         yield advance

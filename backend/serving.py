@@ -78,13 +78,15 @@ def open_predictor(
     *,
     source: ImageSource | None = None,
     model: Path | None = None,
+    throughput: bool = False,
 ) -> Predictor:
     """The model of the settings, checked on its device, with the images of Label Studio.
 
     `cache` and `source` may be shared by the models of a process, one after another too; `model`:
-    another one than that of the settings. Raises SettingsError, ContractError or DeviceError.
+    another one than that of the settings; `throughput`: for many images, not for one at a time.
+    Raises SettingsError, ContractError or DeviceError.
     """
-    engine = open_engine(settings, model)
+    engine = open_engine(settings, model, throughput=throughput)
     _run_self_test(engine)
     return Predictor(
         engine, source or open_image_fetcher(settings), _options(settings), pool, cache

@@ -18,6 +18,7 @@ from typing import Self
 from urllib.parse import unquote
 
 import httpx2
+import orjson
 
 from backend.labelstudio.addresses import AddressGuard, AllowedHosts, Resolver, system_resolver
 from backend.labelstudio.fetch_limits import DEFAULT_LIMITS, FetchLimits
@@ -176,8 +177,11 @@ class LabelStudioClient:
             # A field each: of several files in one field Label Studio keeps the last.
             fields = {str(number): part for number, part in enumerate(body.parts)}
             request = httpx2.Request(method, url, headers=headers, files=fields)
+        elif body is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+            request = httpx2.Request(method, url, headers=headers, content=orjson.dumps(body))
         else:
-            request = httpx2.Request(method, url, headers=headers, json=body)
+            request = httpx2.Request(method, url, headers=headers)
         return self._transport.handle_request(request)
 
     def _exchange(self, secret: str) -> str:

@@ -26,13 +26,21 @@ _MAX_WORDS = 300
 class RefusedError(LabelStudioError):
     """Label Studio answered with an error.
 
-    `status` of HTTP; `words`: what it says, on one line, maybe empty.
+    `status` of HTTP; `words`: what it says, on one line, maybe empty; `retry_after_s`: when it
+    wants to be asked again, where it says so.
     """
 
-    def __init__(self, sentence: str, status: int, words: str) -> None:
+    def __init__(
+        self, sentence: str, status: int, words: str, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.words = words
+        self.retry_after_s = retry_after_s
+
+
+class UnreachableError(LabelStudioError):
+    """No complete answer came; what was asked for may have been done."""
 
 
 class JsonCalls:
@@ -67,7 +75,7 @@ class JsonCalls:
         with finish_by(time.monotonic() + self.timeout_s):
             try:
                 with self.client.request(method, url, body) as response:
-                    status, where = response.status_code, response.headers.get("Location", "")
+                    status, headers = response.status_code, response.headers
                     for chunk in response.iter_raw():
                         data += chunk
                         if len(data) > _MAX_ANSWER_BYTES:
@@ -75,7 +83,7 @@ class JsonCalls:
             except FetchError as error:
                 raise self.unreachable(error) from error
         if 300 <= status < 400:
-            raise self._redirected(where)
+            raise self._redirected(headers.get("Location", ""))
         try:
             answer = json.loads(data) if data else None
         except ValueError:
@@ -83,10 +91,10 @@ class JsonCalls:
             if status < 400:
                 raise self.no_label_studio() from None
         if status >= 400:
-            raise self._refused(status, _words(answer))
+            raise self._refused(status, _words(answer), headers.get("Retry-After", ""))
         return answer
 
-    def _refused(self, status: int, words: str) -> RefusedError:
+    def _refused(self, status: int, words: str, retry_after: str) -> RefusedError:
         said = f"HTTP {status}{f', {words}' if words else ''}"
         if status in (401, 403, 404) and not words:  # a proxy, or another server
             sentence = str(self.no_label_studio())
@@ -109,15 +117,16 @@ class JsonCalls:
             sentence = f"Label Studio failed ({said}): its log has the reason."
         else:
             sentence = f"Label Studio refuses this ({said}): correct what it names."
-        return RefusedError(sentence, status, words)
+        later_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
+        return RefusedError(sentence, status, words, later_s)
 
-    def unreachable(self, error: FetchError) -> LabelStudioError:
+    def unreachable(self, error: FetchError) -> UnreachableError:
         if "no complete answer in time" in str(error):
-            return LabelStudioError(
+            return UnreachableError(
                 f"Label Studio at {self.client.shown_address} did not answer in time: check that "
                 "it is up, and that this machine reaches it."
             )
-        return LabelStudioError(f"Label Studio at {self.client.shown_address}: {error}")
+        return UnreachableError(f"Label Studio at {self.client.shown_address}: {error}")
 
     def _redirected(self, where: str) -> LabelStudioError:
         return LabelStudioError(

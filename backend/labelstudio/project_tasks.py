@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from backend.labelstudio.client import Files
-from backend.labelstudio.json_calls import JsonCalls, Row
+from backend.labelstudio.json_calls import JsonCalls, Query, Row
 
-_PAGE = 100
-# It writes eight hex digits before the name of an uploaded file, and "_" for odd characters.
-_UPLOADED = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-(?P<name>[^/?]+)$")
+Condition = Row
+"""One filter of the Data Manager."""
+
+_PAGE = 500
+_ASKED_AT_ONCE = 100  # ids in one address
+
+
+def without_version(*versions: str) -> Condition:
+    """Tasks that have no prediction of these model versions (nor of longer names of them)."""
+    return _condition("predictions_model_versions", "not_contains", "List", list(versions))
+
+
+def with_version(version: str) -> Condition:
+    """Tasks that have a prediction of this model version, or of a longer name of it."""
+    return _condition("predictions_model_versions", "contains", "List", [version])
+
+
+def without_annotations() -> Condition:
+    return _condition("total_annotations", "equal", "Number", 0)
+
+
+def with_more_predictions_than(number: int) -> Condition:
+    return _condition("total_predictions", "greater", "Number", number)
 
 
 class ProjectTasks:
@@ -22,7 +42,48 @@ class ProjectTasks:
 
     def all(self) -> list[Row]:
         """All tasks in the order of their ids, addresses as they are stored."""
-        return sorted(self._pages(), key=lambda row: int(row["id"]))
+        return [row for page in self.pages() for row in page]
+
+    def pages(self, *conditions: Condition) -> Iterator[list[Row]]:
+        """Tasks that meet all conditions, in the order of their ids, some hundred at a time.
+
+        Tasks may change between two pages: each page begins behind the last id of the one before.
+        """
+        last = 0
+        while True:
+            behind = _condition("id", "greater", "Number", last)
+            rows = self._rows({"page_size": _PAGE}, _query([*conditions, behind]))
+            if not rows:
+                return
+            yield rows
+            if len(rows) < _PAGE:
+                return
+            last = int(rows[-1]["id"])
+
+    def ids_of_view(self, view_id: int) -> list[int]:
+        """The tasks that a tab of the Data Manager shows, in its order."""
+        ids: dict[int, None] = {}
+        page = 1
+        while True:
+            rows = self._rows({"page_size": _PAGE, "page": page, "view": view_id})
+            ids |= dict.fromkeys(int(row["id"]) for row in rows)
+            if len(rows) < _PAGE:
+                return list(ids)
+            page += 1
+
+    def fetch(
+        self, task_ids: Sequence[int], *conditions: Condition, annotations: bool = False
+    ) -> list[Row]:
+        """Those of these tasks that are there and meet all conditions, in the order of their ids.
+
+        `annotations`: with them, and with the predictions.
+        """
+        rows: list[Row] = []
+        for start in range(0, len(task_ids), _ASKED_AT_ONCE):
+            asked = list(task_ids[start : start + _ASKED_AT_ONCE])
+            query = _query(conditions, asked)
+            rows += self._rows({"page_size": _ASKED_AT_ONCE}, query, annotations=annotations)
+        return sorted(rows, key=lambda row: int(row["id"]))
 
     def upload(self, images: Iterable[tuple[str, bytes]]) -> None:
         """A task for each image; `images`: file name and bytes."""
@@ -37,29 +98,53 @@ class ProjectTasks:
         selected = {"selectedItems": {"all": False, "included": list(task_ids)}}
         self._calls.object("POST", "api/dm/actions/", selected, query)
 
+    def import_predictions(self, predictions: Sequence[Row]) -> int:
+        """Store predictions (`task`, `model_version`, `score`, `result`); gives how many it took.
+
+        Label Studio drops what it finds invalid without a word.
+        """
+        path = f"api/projects/{self._project_id}/import/predictions"
+        return int(self._calls.object("POST", path, predictions)["created"])
+
     def predictions(self, task_id: int) -> list[Row]:
         """The stored predictions of one task."""
         return self._calls.rows("api/predictions/", {"task": task_id})
 
-    def _pages(self) -> Iterator[Row]:
-        seen, page, total = 0, 1, 1
-        while seen < total:
-            query: dict[str, str | int] = {
-                "project": self._project_id, "page": page, "page_size": _PAGE,
-                "fields": "task_only", "resolve_uri": "false",
-            }  # fmt: skip
-            answer = self._calls.object("GET", "api/tasks/", query=query)
-            rows, total = answer.get("tasks"), int(answer.get("total") or 0)
-            if not isinstance(rows, list):
-                raise self._calls.no_label_studio()
-            if not rows:
-                return
-            seen += len(rows)
-            page += 1
-            yield from rows
+    def delete_prediction(self, prediction_id: int) -> None:
+        self._calls.call("DELETE", f"api/predictions/{prediction_id}/")
+
+    def delete_version(self, model_version: str) -> None:
+        """Delete all predictions of one model version."""
+        path = f"api/projects/{self._project_id}/model-versions/"
+        self._calls.call("DELETE", path, {"model_version": model_version})
+
+    def _rows(
+        self, query: Query, conditions: Query | None = None, *, annotations: bool = False
+    ) -> list[Row]:
+        asked: dict[str, str | int] = {
+            "project": self._project_id,
+            "fields": "all" if annotations else "task_only",
+            "resolve_uri": "false",
+            **query,
+            **(conditions or {}),
+        }
+        rows = self._calls.object("GET", "api/tasks/", query=asked).get("tasks")
+        if not isinstance(rows, list):
+            raise self._calls.no_label_studio()
+        return rows
 
 
-def uploaded_name(address: str) -> str | None:
-    """The file name behind an address of an uploaded file; None for other addresses."""
-    found = _UPLOADED.search(address)
-    return found["name"] if found else None
+def _query(conditions: Sequence[Condition], included: list[int] | None = None) -> Query:
+    asked: Row = {
+        "filters": {"conjunction": "and", "items": list(conditions)},
+        "ordering": ["tasks:id"],
+    }
+    if included is not None:
+        asked["selectedItems"] = {"all": False, "included": included}
+    return {"query": json.dumps(asked)}
+
+
+def _condition(column: str, operator: str, kind: str, value: object) -> Condition:
+    return {
+        "filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value,
+    }  # fmt: skip

@@ -1,0 +1,132 @@
+"""What `labelvino prelabel` does: opens the project and the model, runs the job, and tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from backend.bulk.chunk import ChunkOptions, Tally
+from backend.bulk.failures import read_failures, write_failures
+from backend.bulk.prelabel import Prelabelling
+from backend.bulk.selection import Plan, Selection
+from backend.bulk.summary import Summary
+from backend.cache_access import open_result_cache
+from backend.fair_pool import FairPool
+from backend.label_studio_access import open_api
+from backend.progress import progress
+from backend.serving import open_predictor
+from backend.settings import Settings
+
+_LOOK_EVERY_S = 10.0  # with --watch
+
+
+@dataclass(frozen=True)
+class JobWishes:
+    """The options of the command, named as they are."""
+
+    project: str
+    view_id: int | None
+    only_unlabelled: bool
+    sample: int | None
+    limit: int | None
+    seed: int
+    only_missing: bool
+    covered_share: float
+    blank_share: float
+    fill_blank: bool
+    replace: bool
+    failed: Path | None
+    retry: Path | None
+    rate: float | None
+    watch: bool
+    dry_run: bool
+    as_json: bool
+
+
+def run_job(settings: Settings, wishes: JobWishes) -> None:
+    """Run it, and tell what came of it; ends with exit code 1 where anything failed."""
+    with _opened(settings, wishes) as job:
+        for note in job.notes:
+            click.echo(f"labelvino: {note}", err=True)
+        if wishes.dry_run:
+            _tell_plan(job, job.make_plan())
+            return
+        summary = Summary(job.project.shown, job.model_version)
+        try:
+            if wishes.watch:
+                _watch(job, summary)
+            else:
+                _run_once(job, job.make_plan(), summary)
+        finally:
+            if wishes.failed is not None:
+                failed = summary.tally.failed
+                write_failures(wishes.failed, job.project.id, job.model_version, failed)
+            summary.tell(as_json=wishes.as_json)
+    if summary.tally.failed or summary.tally.left:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _opened(settings: Settings, wishes: JobWishes) -> Iterator[Prelabelling]:
+    api = open_api(settings)
+    with api.client:
+        # First, since a wrong token or title is told in a moment, and a model takes its time.
+        project = api.project(wishes.project)
+        ids = read_failures(wishes.retry, project.id) if wishes.retry else None
+        pool = FairPool(settings.tasks_at_once)
+        try:
+            predictor = open_predictor(settings, pool, open_result_cache(settings), throughput=True)
+            selection = Selection(
+                view_id=wishes.view_id,
+                task_ids=ids,
+                only_unlabelled=wishes.only_unlabelled,
+                replace=wishes.replace,
+                fill_blank=wishes.fill_blank,
+                sample=wishes.sample,
+                limit=wishes.limit,
+                blank_share=wishes.blank_share,
+                seed=wishes.seed,
+            )
+            share = wishes.covered_share if wishes.only_missing else None
+            options = ChunkOptions(selection, share, wishes.rate)
+            yield Prelabelling(api, project, predictor, pool, options)
+        finally:
+            pool.close()
+
+
+def _run_once(job: Prelabelling, plan: Plan, summary: Summary) -> None:
+    with summary.timed(), progress("tasks", len(plan.predict) + len(plan.blank)) as advance:
+
+        def add(tally: Tally) -> None:
+            summary.tally.add(tally)
+            advance(tally.tasks)
+
+        job.run(plan, add)
+
+
+def _watch(job: Prelabelling, summary: Summary) -> None:
+    """Ctrl-C is the end that is meant."""
+    try:
+        while True:
+            plan = job.make_plan()
+            # What has failed is not tried again and again.
+            tried = summary.tally.failed
+            plan = replace(plan, predict=tuple(i for i in plan.predict if i not in tried))
+            if plan.predict or plan.blank:
+                _run_once(job, plan, summary)
+            time.sleep(_LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        click.echo("labelvino: no longer watching", err=True)
+
+
+def _tell_plan(job: Prelabelling, plan: Plan) -> None:
+    click.echo(
+        f"project {job.project.shown}: would predict {len(plan.predict)} tasks and leave "
+        f"{len(plan.blank)} blank, as version {job.model_version}",
+        err=True,
+    )

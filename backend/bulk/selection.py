@@ -1,0 +1,89 @@
+"""Which tasks of a project get predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from backend.labelstudio.project_tasks import (
+    Condition,
+    ProjectTasks,
+    without_annotations,
+    without_version,
+)
+
+#: Model version of the empty prediction that marks a task left without pre-annotation on purpose.
+BLANK_VERSION = "labelvino-left-blank"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the person who runs the job wants.
+
+    view_id           a tab of the Data Manager; None: the whole project
+    task_ids          exactly these (and no view), such as those that failed; None: no such list
+    only_unlabelled   leave tasks with an annotation
+    replace           also those that have this version already
+    fill_blank        also those left blank by an earlier job
+    sample            so many of them by chance, the same ones again with the same `seed`
+    limit             the first so many
+    blank_share       share that is left blank, 0 to 1
+    """
+
+    view_id: int | None = None
+    task_ids: tuple[int, ...] | None = None
+    only_unlabelled: bool = False
+    replace: bool = False
+    fill_blank: bool = False
+    sample: int | None = None
+    limit: int | None = None
+    blank_share: float = 0.0
+    seed: int = 0
+
+    def conditions(self, model_version: str) -> tuple[Condition, ...]:
+        """What a task must meet just before its prediction is made and written."""
+        versions = [] if self.replace else [model_version]
+        versions += [] if self.fill_blank else [BLANK_VERSION]
+        found = (without_version(*versions),) if versions else ()
+        return (*found, without_annotations()) if self.only_unlabelled else found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Task ids, in order: those to predict, those to leave blank."""
+
+    predict: tuple[int, ...]
+    blank: tuple[int, ...]
+
+
+def make_plan(tasks: ProjectTasks, selection: Selection, model_version: str) -> Plan:
+    """Choose the tasks; ids alone are kept in memory. Raises LabelStudioError."""
+    conditions = selection.conditions(model_version)
+    if selection.task_ids is not None or selection.view_id is not None:
+        wanted = (
+            list(selection.task_ids)
+            if selection.task_ids is not None
+            else tasks.ids_of_view(selection.view_id or 0)
+        )
+        there = {int(row["id"]) for row in tasks.fetch(wanted, *conditions)}
+        ids = [task_id for task_id in wanted if task_id in there]
+    else:
+        ids = [int(row["id"]) for page in tasks.pages(*conditions) for row in page]
+    if selection.sample is not None and selection.sample < len(ids):
+        chosen = set(random.Random(selection.seed).sample(sorted(ids), selection.sample))  # noqa: S311
+        ids = [task_id for task_id in ids if task_id in chosen]
+    ids = ids[: selection.limit]
+    blank = {task_id for task_id in ids if _is_blank(task_id, selection)}
+    return Plan(
+        tuple(task_id for task_id in ids if task_id not in blank),
+        tuple(task_id for task_id in ids if task_id in blank),
+    )
+
+
+def _is_blank(task_id: int, selection: Selection) -> bool:
+    """By chance, but the same again, so that an interrupted job leaves the same tasks blank."""
+    if selection.blank_share <= 0:
+        return False
+    digest = hashlib.sha256(f"{selection.seed} {task_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < selection.blank_share

@@ -1,0 +1,89 @@
+"""What a bulk job tells at its end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from backend.bulk.chunk import Tally
+
+_REASONS_SHOWN = 5
+
+
+@dataclass
+class Summary:
+    """`shown`: the project; `seconds`: of work."""
+
+    shown: str
+    model_version: str
+    tally: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        start_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - start_s
+
+    def tell(self, *, as_json: bool) -> None:
+        """JSON to stdout, or a few lines and a table of labels to stderr."""
+        if as_json:
+            click.echo(json.dumps(self._content(), indent=2, ensure_ascii=False))
+            return
+        tally = self.tally
+        rate = f", {tally.done / self.seconds:.1f} tasks/s" if tally.done and self.seconds else ""
+        parts = [f"{tally.done} done ({tally.empty} empty)", f"{len(tally.failed)} failed"]
+        parts += [f"{tally.blank} left blank"] if tally.blank else []
+        parts += [f"{tally.skipped} skipped"] if tally.skipped else []
+        parts += [f"{tally.left} not reached"] if tally.left else []
+        click.echo(
+            f"project {self.shown}: {', '.join(parts)} in {self.seconds:.0f} s{rate}; "
+            f"version {self.model_version}",
+            err=True,
+        )
+        for reason, ids in sorted(self._reasons().items(), key=lambda item: -len(item[1])):
+            more = f" and {len(ids) - _REASONS_SHOWN} more" if len(ids) > _REASONS_SHOWN else ""
+            named = ", ".join(str(task_id) for task_id in ids[:_REASONS_SHOWN])
+            click.echo(f"  task {named}{more}: {reason}", err=True)
+        if tally.labels:
+            self._tell_labels()
+
+    def _tell_labels(self) -> None:
+        table = Table("label", box=None, padding=(0, 2))
+        table.add_column("regions", justify="right")
+        for label, count in self.tally.labels.most_common():
+            table.add_row(label, str(count))
+        Console(stderr=True, highlight=False).print(table)
+
+    def _reasons(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for task_id, reason in sorted(self.tally.failed.items()):
+            found.setdefault(reason, []).append(task_id)
+        return found
+
+    def _content(self) -> dict[str, object]:
+        tally = self.tally
+        return {
+            "project": self.shown,
+            "model_version": self.model_version,
+            "done": tally.done,
+            "empty": tally.empty,
+            "left_blank": tally.blank,
+            "skipped": tally.skipped,
+            "not_reached": tally.left,
+            "failed": [
+                {"task": task_id, "reason": reason}
+                for task_id, reason in sorted(tally.failed.items())
+            ],
+            "labels": dict(tally.labels.most_common()),
+            "seconds": round(self.seconds, 3),
+        }
