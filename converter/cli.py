@@ -12,11 +12,7 @@ import click
 
 from backend.runtime import command_line
 from converter.commands.fetch import fetch
-
-# Written out, so that --help loads no OpenVINO
-_FAMILIES = (
-    "od-api", "model-api", "yolo", "omz-im-info", "omz-image-info", "detectron2", "torchvision"
-)  # fmt: skip
+from converter.commands.list_models import list_models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,6 +28,16 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
         return parse_numbers(text) if text else ()
     except ValueError as error:
         raise click.BadParameter(f"'{text}' are no numbers: write 123.7,116.3,103.5") from error
+
+
+def _family(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    if name is None:
+        return None
+    from converter.contracts import FAMILY_NAMES
+
+    if name not in FAMILY_NAMES:
+        raise click.BadParameter(f"'{name}' is none of {', '.join(FAMILY_NAMES)}.")
+    return name
 
 
 @cli.command()
@@ -67,7 +73,12 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
     "compiled library. May be given more than once.",
 )
 @click.option("--labels", metavar="LIST", help="coco80, coco91 or a file with the label names.")
-@click.option("--family", type=click.Choice(_FAMILIES), help="Do not detect the family of outputs.")
+@click.option(
+    "--family",
+    metavar="NAME",
+    callback=_family,
+    help="Do not detect the family of outputs; `labelvino-model list` shows them.",
+)
 @click.option(
     "--resize",
     metavar="RULE",
@@ -216,6 +227,7 @@ def inspect(file: Path, extension: tuple[Path, ...], as_json: bool) -> None:
 
 
 cli.add_command(fetch)
+cli.add_command(list_models)
 
 
 def main() -> NoReturn:

@@ -85,6 +85,12 @@ class ModelEntry:
         sizes = [file.size for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
+    @property
+    def resize(self) -> str:
+        """How an image becomes the input, where `convert` says it; '' where the model does."""
+        given = dict(zip(self.convert, self.convert[1:], strict=False))
+        return given.get("--resize", "")
+
 
 def read_registry(files: Iterable[Path] = ()) -> dict[str, ModelEntry]:
     """Our own models, then those of `files`; a later file replaces what an earlier one names.

@@ -1,10 +1,11 @@
 """Family -> the contract of docs/contract.md, by graph surgery: one module a family."""
 
-from converter.contracts.family import Adapted, AdaptOptions, Family, Preprocessing
+from converter.contracts.family import About, Adapted, AdaptOptions, Family, Preprocessing
 from converter.contracts.registry import FAMILY_NAMES, detect, family_named
 
 __all__ = [
     "FAMILY_NAMES",
+    "About",
     "AdaptOptions",
     "Adapted",
     "Family",

@@ -54,10 +54,27 @@ class Adapted:
     assumed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class About:
+    """A family in the words of `labelvino-model list`.
+
+    `gives`: masks or boxes; `classes`: what its class numbers mean; `image`: what its input takes.
+    """
+
+    gives: str
+    classes: str
+    image: str
+
+
 class Family(Protocol):
     """One way in which models say what they found."""
 
     name: str
+
+    @property
+    def about(self) -> About:
+        """What users of a list want to know."""
+        ...
 
     def recognise(self, model: ov.Model) -> tuple[bool, str]:
         """Whether the model has this family's outputs, and why, or why not."""

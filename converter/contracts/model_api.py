@@ -19,7 +19,7 @@ from backend.runtime.contract import MaskFrame, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter import graph
 from converter.coco import COCO_LABELS
-from converter.contracts.family import Adapted, AdaptOptions
+from converter.contracts.family import About, Adapted, AdaptOptions
 from converter.contracts.mask_frames import frame_by_size
 from converter.contracts.preprocessing import embed_preprocessing, input_size, is_nchw
 from converter.contracts.size import check_resize, size_choices
@@ -36,6 +36,11 @@ class ModelApi:
     """Open Model Zoo and Model API: it takes a prepared image, so the preparation goes in."""
 
     name = "model-api"
+    about = About(
+        gives="masks in the box or over the image, or boxes only",
+        classes="index into the label list, from 0",
+        image="--resize; BGR 0..255, unless the file or an option says otherwise",
+    )
 
     def recognise(self, model: ov.Model) -> tuple[bool, str]:
         """By the output names and their shapes."""

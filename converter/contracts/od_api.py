@@ -14,7 +14,7 @@ import openvino.opset13 as ops
 from backend.runtime.contract import MaskFrame, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter import graph
-from converter.contracts.family import Adapted, AdaptOptions
+from converter.contracts.family import About, Adapted, AdaptOptions
 from converter.contracts.size import check_resize
 
 _BOXES, _SCORES, _CLASSES = "detection_boxes", "detection_scores", "detection_classes"
@@ -27,6 +27,11 @@ class OdApi:
     """TensorFlow Object Detection API: it resizes and normalises inside, so nothing is added."""
 
     name = "od-api"
+    about = About(
+        gives="masks in the box, or boxes only",
+        classes="category ids of the label list",
+        image="RGB as it is: the graph resizes and normalises",
+    )
 
     def recognise(self, model: ov.Model) -> tuple[bool, str]:
         """By the output names alone."""

@@ -22,7 +22,7 @@ import openvino.opset13 as ops
 
 from backend.runtime.errors import ConversionError
 from converter import graph
-from converter.contracts.family import Adapted, AdaptOptions
+from converter.contracts.family import About, Adapted, AdaptOptions
 from converter.contracts.preprocessing import embed_preprocessing, input_size
 from converter.contracts.size import check_resize, size_choices
 
@@ -42,6 +42,11 @@ class OmzLegacy:
     masks: str
     first_mask: int
     read: Callable[[dict[str, ov.Output], ov.Output], _Rows]
+    about = About(
+        gives="masks in the box",
+        classes="category ids, or the place in the label list where classes are contiguous",
+        image="--resize; BGR 0..255",
+    )
 
     def recognise(self, model: ov.Model) -> tuple[bool, str]:
         """By the names of inputs and outputs."""

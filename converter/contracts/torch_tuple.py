@@ -21,7 +21,7 @@ import openvino.opset13 as ops
 from backend.runtime.contract import MaskFrame
 from backend.runtime.errors import ConversionError
 from converter import graph
-from converter.contracts.family import Adapted, AdaptOptions, ColorOrder, Preprocessing
+from converter.contracts.family import About, Adapted, AdaptOptions, ColorOrder, Preprocessing
 from converter.contracts.preprocessing import embed_preprocessing, input_size
 from converter.contracts.size import check_resize, size_choices
 
@@ -45,6 +45,17 @@ class TorchTuple:
     first_class: int
     color_order: ColorOrder
     highest: float
+
+    @property
+    def about(self) -> About:
+        """See Family.about."""
+        from_0 = "index into the label list, from 0"
+        return About(
+            gives="masks in the box, or boxes only",
+            classes=from_0 if self.first_class == 0 else "category ids of the label list",
+            image=f"--resize shortest-edge:SHORT:LONG; {self.color_order.upper()} "
+            f"0..{self.highest:g}",
+        )
 
     def recognise(self, model: ov.Model) -> tuple[bool, str]:
         """By names, else by types and shapes; only Detectron2 shows the image's size."""

@@ -20,7 +20,7 @@ import openvino.opset13 as ops
 from backend.runtime.contract import MaskFrame, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter import graph
-from converter.contracts.family import Adapted, AdaptOptions, Preprocessing
+from converter.contracts.family import About, Adapted, AdaptOptions, Preprocessing
 from converter.contracts.preprocessing import embed_preprocessing, input_size
 from converter.contracts.selection import select_anchors, xyxy_from_centres
 from converter.contracts.size import check_resize, size_choices
@@ -44,6 +44,11 @@ class Yolo:
     """Ultralytics' YOLO: RGB from 0 to 1, letterboxed."""
 
     name = "yolo"
+    about = About(
+        gives="masks over the image, or boxes only; selected in the graph",
+        classes="index into the label list, from 0",
+        image="--resize letterbox:WxH; RGB 0..1",
+    )
 
     def recognise(self, model: ov.Model) -> tuple[bool, str]:
         """By the shapes of its one or two outputs, and a detector by its output's name too."""
