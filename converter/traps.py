@@ -55,7 +55,7 @@ def _batched_gathers(nodes: list[ov.Node]) -> Iterator[str]:
     for node in nodes:
         if node.get_type_name() != "Gather":
             continue
-        axis, batch_dims = _axis(node), int(node.get_attributes()["batch_dims"])
+        axis, batch_dims = _axis(node), int(node.get_attributes().get("batch_dims", 0))
         if batch_dims == 0:
             continue
         rank = node.input_value(0).get_partial_shape().rank
