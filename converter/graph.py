@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 
@@ -165,3 +167,10 @@ def name_output(model: ov.Model, index: int, name: str) -> None:
             if name in inner.get_names():
                 inner.tensor.set_names(inner.get_names() - {name})
     model.outputs[index].tensor.add_names({name})
+
+
+def add_constant_output(model: ov.Model, name: str, value: npt.NDArray[Any]) -> None:
+    """One more output, that is always the same."""
+    constant = ops.constant(value)
+    constant.output(0).set_names({name})
+    model.add_results([ops.result(constant)])

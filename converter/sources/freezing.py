@@ -7,10 +7,13 @@ OpenVINO reads neither Keras files nor SavedModels whose variables Keras 3 keeps
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import openvino as ov
 
 from backend.runtime.errors import ConversionError
@@ -76,8 +79,8 @@ def import_tensorflow(what: str) -> Any:
         import tensorflow as tf
     except ImportError as error:
         raise ConversionError(
-            f"{what} needs TensorFlow, and there is none here: pip install tensorflow beside "
-            "labelvino, or save the model with model.export(folder) and convert the folder."
+            f"{what} needs TensorFlow, and there is none here: pip install labelvino[tensorflow], "
+            "or save the model with model.export(folder) and convert the folder."
         ) from error
     return tf
 
@@ -93,9 +96,25 @@ def _import_frozen(function: Any, names: list[str]) -> ov.Model:
         path = Path(folder) / "frozen.pb"
         path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
         model = import_model(path, "a TensorFlow graph")
+    known = graph.outputs_by_name(model)
+    for output in frozen.outputs:  # OpenVINO's reader drops those that are constants
+        if output.name.removesuffix(":0") not in known:
+            graph.add_constant_output(model, output.name, _constant(output))
     tensors = [output.name for output in frozen.outputs]
     graph.rename_outputs(model, dict(zip(tensors, names, strict=True)))
     return model
+
+
+def _constant(tensor: Any) -> npt.NDArray[Any]:
+    from tensorflow import get_static_value
+
+    value = get_static_value(tensor)
+    if value is None:
+        raise ConversionError(
+            f"the output {tensor.name} is lost on the way to OpenVINO: export the model again, "
+            "with model.export(folder)."
+        )
+    return np.asarray(value)
 
 
 def _why_not_keras(path: Path, error: Exception) -> str:
@@ -106,9 +125,11 @@ def _why_not_keras(path: Path, error: Exception) -> str:
             "you know where the file comes from."
         )
     if any(sign in text for sign in _CUSTOM):
+        layer = re.search(r"(?:class|layer:?) '?([\w>]+)'?", text[text.find("Could not locate") :])
+        what = f"the layer {layer[1]}, which is" if layer else "layers that are"
         return (
-            f"{path} uses layers that are not Keras' own ({_first_line(error)}): export it with "
-            "model.export(folder) where they are defined, and convert the folder."
+            f"{path} uses {what} not Keras' own: export it with model.export(folder) where it is "
+            "defined, and convert the folder."
         )
     return f"{path} cannot be loaded by Keras: {_first_line(error)}."
 

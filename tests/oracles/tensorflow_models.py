@@ -7,7 +7,7 @@ PIXELS: u8 [H,W,3] RGB by picture. DEMO: the demo model's SavedModel. Makes in F
     toy.keras, toy.h5     ten rows of boxes, classes 1..10 and masks, of which eight count
     keras3/               a SavedModel around nested Keras 3 layers, which OpenVINO cannot read
     exported/             the same network by model.export
-    lambda.keras          a model with a Lambda layer
+    lambda.keras, .h5     a model with a Lambda layer
     custom.keras          a model with a layer that is not Keras' own
     toy.tflite            the toy network, any size
     demo.tflite           the demo without its masks, which no TFLite operation can cut out
@@ -152,7 +152,7 @@ def main() -> None:
     with_layer(layers.Lambda(lambda x: x * 2)).save(folder / "lambda.keras")
     with_layer(layers.Lambda(lambda x: x * 2)).save(folder / "lambda.h5")
     with_layer(Halve()).save(folder / "custom.keras")
-    lite = tf.lite.TFLiteConverter.from_saved_model(str(folder / "exported"))
+    lite = tf.lite.TFLiteConverter.from_keras_model(model)
     (folder / "toy.tflite").write_bytes(lite.convert())
     serve = keras3(folder / "keras3")
     run = demo_files(folder, demo)
