@@ -38,7 +38,8 @@ def load_ir(path: Path) -> SourceModel:
 def _check_version(path: Path) -> None:
     """Raises ConversionError for a file that is no IR, or one that OpenVINO no longer reads."""
     try:
-        _, root = next(iter(iterparse(path, events=("start",))))
+        with path.open("rb") as file:
+            _, root = next(iter(iterparse(file, events=("start",))))
     except (SyntaxError, ValueError, StopIteration, DefusedXmlException) as error:
         raise ConversionError(
             f"{path} is not an OpenVINO IR ({error}): copy or export it again."
