@@ -200,8 +200,11 @@ def test_the_same_version_as_labelvino_serve(
         assert client.post("/setup", json=body).json()["model_version"] == ours
 
 
-def test_setup_of_an_unfinished_config(client: httpx2.Client, labelvino: httpx2.Client) -> None:
-    body = setup_body("<View></View>")
+@pytest.mark.parametrize("config", ["<View></View>", "<View>"])
+def test_setup_of_an_unfinished_config(
+    client: httpx2.Client, labelvino: httpx2.Client, config: str
+) -> None:
+    body = setup_body(config)
     answer = client.post("/setup", json=body)
     assert answer.status_code == 200, answer.text
     ours = labelvino.post("/setup", json=body).json()["model_version"]
