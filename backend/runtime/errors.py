@@ -10,7 +10,9 @@ LabelvinoError          one clear sentence with the remedy; the command line pri
 |- LabelStudioError     Label Studio cannot be reached, or refuses what it is asked for
 |- SettingsError        a setting that makes no sense
 |- DemoError            the demo cannot be set up, or has ended
-`- ConversionError      a source model that cannot be brought to the contract
+|- ConversionError      a source model that cannot be brought to the contract
+|- MeasurementError     a model that cannot be measured or compared as asked
+`- AccuracyError        a model that is not published, since it lost too much (exit code 4)
 """
 
 from __future__ import annotations
@@ -58,3 +60,11 @@ class DemoError(LabelvinoError):
 
 class ConversionError(LabelvinoError):
     """A source model that cannot be brought to the contract."""
+
+
+class MeasurementError(LabelvinoError):
+    """A model that cannot be measured, or compared with another, as asked."""
+
+
+class AccuracyError(LabelvinoError):
+    """A model that is not published, since it lost too much."""
