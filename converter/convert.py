@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import openvino as ov
 
 from backend.runtime.contract import ModelContract
 from backend.runtime.errors import ConversionError
+from converter.clock import Clock
 from converter.contracts import Adapted, Family, detect, family_named
 from converter.contracts.lost_names import find_od_api, is_nameless
 from converter.facts import Wishes, gather_options, precision_of, score_threshold
@@ -65,7 +65,7 @@ def convert(
 
     Raises ConversionError or ContractError; nothing is left behind then.
     """
-    clock = _Clock(phase)
+    clock = Clock(phase)
     left = clean_up_after_killed(target)
     check_target(target, force=force)
     clock.start("load")
@@ -156,24 +156,3 @@ def _contract(
         precision=precision_of(adapted.model),
         score_threshold=score_threshold(source, wishes),
     )
-
-
-class _Clock:
-    """Seconds of each phase."""
-
-    def __init__(self, phase: Callable[[str], None]) -> None:
-        self._phase = phase
-        self._seconds: dict[str, float] = {}
-        self._name = ""
-        self._since = 0.0
-
-    def start(self, name: str) -> None:
-        self.stop()
-        self._name, self._since = name, time.perf_counter()
-        self._phase(name)
-
-    def stop(self) -> dict[str, float]:
-        if self._name:
-            spent = time.perf_counter() - self._since
-            self._seconds[self._name] = round(self._seconds.get(self._name, 0.0) + spent, 3)
-        return self._seconds

@@ -51,11 +51,13 @@ def publish(
     compress_to_fp16: bool,
     timeout_s: float,
     phase: Callable[[str], None],
+    check: Callable[[Path], None] = lambda _: None,
 ) -> tuple[Published, ModelContract]:
     """Write `target` (.xml) and its .bin, both or neither; what stood there is replaced.
 
     The facts come back with the precision that the weights have once they are written.
-    `phase` hears 'write' and 'verify'. Raises ConversionError; nothing is left behind then.
+    `phase` hears 'write' and 'verify'; `check` may raise for an IR that works but is not wanted.
+    Raises ConversionError; nothing is left behind then.
     """
     with _workplace(target) as folder:
         xml = folder / target.name
@@ -71,6 +73,7 @@ def publish(
         _save(model, xml, compress_to_fp16=compress_to_fp16)
         if ir_digest(xml) != digest:
             raise ConversionError("the model changed while it was written: try again.")
+        check(xml)
         size = xml.stat().st_size + xml.with_suffix(".bin").stat().st_size
         with alone_in(target.parent):
             _move(xml, target, folder)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from backend.runtime.errors import LabelvinoError
+from backend.runtime.errors import AccuracyError, LabelvinoError
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+ACCURACY_NOT_MET = 4
 
 
 def run(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
@@ -21,5 +22,5 @@ def run(command: click.Command, name: str, arguments: list[str] | None = None) -
         return INTERRUPTED
     except (LabelvinoError, OSError) as error:
         click.echo(f"{name}: {' '.join(str(error).split())}", err=True)
-        return FAILED
+        return ACCURACY_NOT_MET if isinstance(error, AccuracyError) else FAILED
     return code if isinstance(code, int) else DONE

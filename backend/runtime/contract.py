@@ -125,6 +125,7 @@ class ModelContract:
     converted_at: str = ""
     framework_version: str = ""
     score_threshold: float = DEFAULT_SCORE_THRESHOLD
+    parent_digest: str = ""  # `ir_digest` of the IR that this was quantised from
     version: int = CONTRACT_VERSION
 
     def __post_init__(self) -> None:
