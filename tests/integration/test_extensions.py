@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
-from wire import message
+from toy_files import onnx_detector, scaling_graph
 
 from backend.runtime.engine import Engine
 from backend.runtime.image import DecodedImage
@@ -21,63 +21,16 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 GREY = DecodedImage(np.full((100, 200, 3), 128, np.uint8), 1, "")
 
 
-def onnx_tensor(name: str, values: np.ndarray) -> bytes:
-    kind = {"float32": 1, "int64": 7}[values.dtype.name]
-    dims = [(1, size) for size in values.shape]
-    return message(*dims, (2, kind), (8, name), (9, values.tobytes()))
-
-
-def onnx_port(name: str, kind: int, *dims: int | str) -> bytes:
-    shape = message(*((1, message((1, d) if isinstance(d, int) else (2, d))) for d in dims))
-    return message((1, name), (2, message((1, message((1, kind), (2, shape))))))
-
-
-def onnx_node(op: str, inputs: list[str], output: str, *more: tuple[int, bytes | str]) -> bytes:
-    return message(*((1, each) for each in inputs), (2, output), (4, op), *more)
-
-
 @pytest.fixture
 def onnx(tmp_path: Path) -> Path:
     """A detector of Model API's form whose boxes come through toy.ClipBoxes(limit=50)."""
-    boxes = np.array([[-5, 10, 20, 900, 0.9], [1, 2, 3, 4, 0.8]], np.float32)
-    limit = message((1, "limit"), (2, 50.0), (20, 1))
-    keep = (5, message((1, "keepdims"), (3, 0), (20, 2)))
-    graph = message(
-        (1, onnx_node("ReduceMax", ["image"], "brightest", keep)),
-        (1, onnx_node("Mul", ["brightest", "zero"], "nothing")),
-        (1, onnx_node("Add", ["table", "nothing"], "raw")),
-        (1, onnx_node("ClipBoxes", ["raw"], "boxes", (5, limit), (7, "toy"))),
-        (1, onnx_node("Identity", ["classes"], "labels")),
-        (2, "toy"),
-        (5, onnx_tensor("zero", np.array(0, np.float32))),
-        (5, onnx_tensor("table", boxes)),
-        (5, onnx_tensor("classes", np.array([0, 1], np.int64))),
-        (11, onnx_port("image", 1, 1, 3, "h", "w")),
-        (12, onnx_port("boxes", 1, 2, 5)),
-        (12, onnx_port("labels", 7, 2)),
-    )  # fmt: skip
-    opsets = [(8, message((1, ""), (2, 13))), (8, message((1, "toy"), (2, 1)))]
-    path = tmp_path / "model.onnx"
-    path.write_bytes(message((1, 8), (2, "toy"), (7, graph), *opsets))
-    return path
+    return onnx_detector(tmp_path / "model.onnx", clipped=True)
 
 
 @pytest.fixture
 def tensorflow(tmp_path: Path) -> Path:
     """A frozen graph with the operation ToyScale(factor=3)."""
-    of_floats = message((6, 1))  # DT_FLOAT
-    kind = (5, message((1, "T"), (2, of_floats)))
-    shape = message((7, message((2, message((1, -1))))))
-    placeholder = message(
-        (1, "x"), (2, "Placeholder"),
-        (5, message((1, "dtype"), (2, of_floats))), (5, message((1, "shape"), (2, shape))),
-    )  # fmt: skip
-    factor = (5, message((1, "factor"), (2, message((4, 3.0)))))
-    scaled = message((1, "y"), (2, "ToyScale"), (3, "x"), factor, kind)
-    result = message((1, "z"), (2, "Identity"), (3, "y"), kind)
-    path = tmp_path / "graph.pb"
-    path.write_bytes(message((1, placeholder), (1, scaled), (1, result), (4, message((1, 1882)))))
-    return path
+    return scaling_graph(tmp_path / "graph.pb")
 
 
 def documented(tmp_path: Path) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from file_server import FileServer, ServedFile
+from own_disk import in_a_file_system_of_its_own
 
 from backend.runtime.errors import FetchError
 from converter.cli import run
@@ -461,6 +462,18 @@ def test_no_room(server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "has room for" in capsys.readouterr().err.splitlines()[-1]
     assert server.seen == []
     assert not (tmp_path / "toy").exists()
+
+
+def test_a_disk_that_fills_up(server: FileServer, tmp_path: Path) -> None:
+    """The size is not stated, so that nothing could warn; what is there is not thrown away."""
+    server.files["/m.onnx"] = ServedFile(CONTENT)
+    folder = tmp_path / "disk" / "toy"
+    command = [COMMAND, "fetch", "toy", "--registry", registry(tmp_path, file_of(server))]
+    small = f"mount -t tmpfs -o size=200k tmpfs {folder.parent}"
+    code, err, left = in_a_file_system_of_its_own(tmp_path, small, [*command, "-o", folder])
+    assert code == 1
+    assert f"{folder} cannot be written: No space left on device" in err.splitlines()[-1]
+    assert left == ["toy"]
 
 
 def test_a_folder_that_cannot_be_made(
