@@ -12,7 +12,7 @@ PIXELS: u8 [H,W,3] RGB by picture. DEMO: the demo model's SavedModel. Makes in F
     toy.tflite            the toy network, any size
     demo.tflite           the demo without its masks, which no TFLite operation can cut out
     demo_frozen.pb        the demo as a frozen graph, whose outputs are named Identity
-    answers.npz           <model>/<picture>/<output> of toy, keras3 and demo, without the batch
+    answers.npz           <model>/<picture>/<output> of toy, keras3, exported, demo, without the batch
 """
 
 from __future__ import annotations
@@ -156,12 +156,14 @@ def main() -> None:
     (folder / "toy.tflite").write_bytes(lite.convert())
     serve = keras3(folder / "keras3")
     run = demo_files(folder, demo)
+    exported = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
     answers = {}
     for picture, pixels in np.load(pixels_path).items():
         image = tf.constant(pixels[np.newaxis])
         for name, found in {
             "toy": model(image, training=False),
             "keras3": serve(image),
+            "exported": exported(input_tensor=image),
             "demo": run(input_tensor=image),
         }.items():
             for output, value in found.items():
