@@ -57,7 +57,7 @@ def _check_version(path: Path) -> None:
 
 
 def _version(model: ov.Model) -> str:
-    for key in ("Runtime_version", "MO_version"):
+    for key in ("OpenVINO Runtime", "Runtime_version", "MO_version"):
         if model.has_rt_info([key]):
             return str(model.get_rt_info([key]).astype(str))
     return ""

@@ -135,3 +135,12 @@ def test_the_variable_names_files(tmp_path: Path) -> None:
     )
     assert shown.exit_code == 0, shown.output
     assert "https://models.test/m.onnx" in shown.output
+
+
+def test_the_documented_file(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "fetching.md"
+    text = page.read_text().partition("```toml\n")[2].partition("```")[0]
+    entry = read_registry([own(tmp_path, text)])["screws-v3"]
+    assert (entry.license, entry.gives, entry.labels) == ("ours", "masks", "parts.txt")
+    assert [file.unpack_to for file in entry.files] == [None, "extra"]
+    assert entry.resize == "fit:1024x1024"
