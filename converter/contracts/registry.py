@@ -10,6 +10,7 @@ from converter.contracts.lost_names import REMEDY, is_nameless
 from converter.contracts.model_api import ModelApi
 from converter.contracts.od_api import OdApi
 from converter.contracts.omz_legacy import OMZ_IM_INFO, OMZ_IMAGE_INFO
+from converter.contracts.rf_detr import RfDetr
 from converter.contracts.torch_tuple import DETECTRON2, TORCHVISION
 from converter.contracts.yolo import Yolo
 from converter.graph import describe_ports
@@ -18,6 +19,7 @@ _FAMILIES: tuple[Family, ...] = (
     OdApi(),
     ModelApi(),
     Yolo(),
+    RfDetr(),
     OMZ_IM_INFO,
     OMZ_IMAGE_INFO,
     DETECTRON2,

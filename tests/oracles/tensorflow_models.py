@@ -12,7 +12,7 @@ PIXELS: u8 [H,W,3] RGB by picture. DEMO: the demo model's SavedModel. Makes in F
     toy.tflite            the toy network, any size
     demo.tflite           the demo without its masks, which no TFLite operation can cut out
     demo_frozen.pb        the demo as a frozen graph, whose outputs are named Identity
-    answers.npz           <model>/<picture>/<output> of toy, keras3, exported, demo, without the batch
+    answers.npz           <model>/<picture>/<output> of toy, keras3, exported and demo
 """
 
 from __future__ import annotations
