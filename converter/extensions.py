@@ -43,9 +43,9 @@ def extensions_in_force(extensions: tuple[Any, ...]) -> Iterator[None]:
         _in_force.reset(token)
 
 
-def extensions() -> list[Any]:
-    """The extensions in force, for `ov.convert_model(extension=...)`."""
-    return list(_in_force.get())
+def extensions() -> list[Any] | None:
+    """The extensions in force, for `ov.convert_model(extension=...)`, which takes no empty list."""
+    return list(_in_force.get()) or None
 
 
 def core() -> ov.Core:
