@@ -20,7 +20,10 @@ from backend.runtime.errors import ConversionError
 
 _LIBRARIES = (".so", ".dll", ".dylib")
 _NAME = "EXTENSIONS"
-_SOURCE_LINES = ("Exception from", "Check '", "FrontEnd API failed", "While validating")
+_SOURCE_LINES = (
+    *("Exception from", "Exception happened", "Check '", "RuntimeError: Check '"),
+    *("FrontEnd API failed", "While validating"),
+)
 _in_force: ContextVar[tuple[Any, ...]] = ContextVar("extensions", default=())
 
 
