@@ -57,7 +57,9 @@ class FairPool:
     So a batch of 500 tasks does not hold up the one task that an annotator has just opened.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, in_turn: bool = True) -> None:
+        """`in_turn`: False does batch after batch, so that they do not all end at the same time."""
+        self._in_turn = in_turn
         self._ready = threading.Condition()
         self._batches: deque[_Batch[object]] = deque()
         self._waited_for: set[_Batch[object]] = set()
@@ -155,8 +157,10 @@ class FairPool:
                         self._mean_job_s *= 1 - _SMOOTHING
                         continue
                     index, job = batch.jobs.popleft()
-                    if batch.jobs:
+                    if batch.jobs and self._in_turn:
                         self._batches.append(batch)
+                    elif batch.jobs:
+                        self._batches.appendleft(batch)
                     return batch, index, job
                 if self._closed:
                     return None

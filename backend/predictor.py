@@ -24,7 +24,7 @@ from backend.labelstudio.regions import (
 from backend.result_cache import ResultCache
 from backend.runtime.detections import Detections
 from backend.runtime.engine import Engine
-from backend.runtime.errors import LabelvinoError
+from backend.runtime.errors import FetchError, LabelvinoError
 from backend.runtime.image import DecodedImage, ImageLimits
 
 log = logging.getLogger("labelvino")
@@ -63,12 +63,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """A prediction, or the reason why there is none (`reached`: whether it was tried at all)."""
+    """A prediction, or the reason why there is none.
+
+    reached   whether it was tried at all
+    passing   whether another try may do better, since the image did not come
+    """
 
     task_id: int | None
     prediction: Prediction | None
     reason: str = ""
     reached: bool = True
+    passing: bool = False
 
 
 class Predictor:
@@ -129,7 +134,7 @@ class Predictor:
         """Predict one task in this thread. Raises LabelvinoError."""
         task_id = _task_id(task)
         found = []
-        for tag, url, item_index in _images(task, plan):
+        for tag, url, item_index in task_images(task, plan):
             floor = self._lowest_score(plan.plans[tag.name])
             detections = self._results.of_address(url, floor, task_id=task_id, deadline=deadline)
             found.append((tag, item_index, detections))
@@ -181,7 +186,8 @@ class Predictor:
         try:
             outcome = TaskOutcome(task_id, self.predict_task(task, plan, deadline))
         except LabelvinoError as error:
-            outcome = TaskOutcome(task_id, None, str(error))
+            passing = isinstance(error, FetchError) and error.passing
+            outcome = TaskOutcome(task_id, None, str(error), passing=passing)
         except Exception as error:
             # A fault of ours must cost this task only; the log has the details.
             log.exception("task %s: unexpected error", task_id)
@@ -191,7 +197,7 @@ class Predictor:
         return outcome
 
 
-def _images(
+def task_images(
     task: Mapping[str, Any], plan: ConfigPlan
 ) -> Iterator[tuple[ImageTag, str, int | None]]:
     """Image tags of the plan with something to predict, the address, the place in a list."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +12,16 @@ from pathlib import Path
 
 import click
 
-from backend.bulk.chunk import ChunkOptions, Tally
-from backend.bulk.failures import read_failures, write_failures
+from backend.bulk.chunk import ChunkOptions
+from backend.bulk.failures import check_failures_path, read_failures, write_failures
 from backend.bulk.prelabel import Prelabelling
 from backend.bulk.selection import Plan, Selection
 from backend.bulk.summary import Summary
+from backend.bulk.tally import Tally
 from backend.cache_access import open_result_cache
 from backend.fair_pool import FairPool
 from backend.label_studio_access import open_api
+from backend.labelstudio.patience import Patience
 from backend.progress import progress
 from backend.serving import open_predictor
 from backend.settings import Settings
@@ -54,7 +58,7 @@ def run_job(settings: Settings, wishes: JobWishes) -> None:
         for note in job.notes:
             click.echo(f"labelvino: {note}", err=True)
         if wishes.dry_run:
-            _tell_plan(job, job.make_plan())
+            _tell_plan(job, job.make_plan(), as_json=wishes.as_json)
             return
         summary = Summary(job.project.shown, job.model_version)
         try:
@@ -62,23 +66,34 @@ def run_job(settings: Settings, wishes: JobWishes) -> None:
                 _watch(job, summary)
             else:
                 _run_once(job, job.make_plan(), summary)
+        except BaseException:
+            # A file that is tried again names what was not reached, too: it stays as it is.
+            if wishes.failed != wishes.retry:
+                _write_failed(job, summary, wishes)
+            raise
+        else:
+            _write_failed(job, summary, wishes)
         finally:
-            if wishes.failed is not None:
-                failed = summary.tally.failed
-                write_failures(wishes.failed, job.project.id, job.model_version, failed)
             summary.tell(as_json=wishes.as_json)
     if summary.tally.failed or summary.tally.left:
         raise SystemExit(1)
 
 
+def _write_failed(job: Prelabelling, summary: Summary, wishes: JobWishes) -> None:
+    if wishes.failed is not None:
+        write_failures(wishes.failed, job.project.id, job.model_version, summary.tally.failed)
+
+
 @contextmanager
 def _opened(settings: Settings, wishes: JobWishes) -> Iterator[Prelabelling]:
+    if wishes.failed is not None:
+        check_failures_path(wishes.failed)
     api = open_api(settings)
     with api.client:
         # First, since a wrong token or title is told in a moment, and a model takes its time.
         project = api.project(wishes.project)
         ids = read_failures(wishes.retry, project.id) if wishes.retry else None
-        pool = FairPool(settings.tasks_at_once)
+        pool = FairPool(settings.tasks_at_once, in_turn=False)
         try:
             predictor = open_predictor(settings, pool, open_result_cache(settings), throughput=True)
             selection = Selection(
@@ -94,7 +109,8 @@ def _opened(settings: Settings, wishes: JobWishes) -> Iterator[Prelabelling]:
             )
             share = wishes.covered_share if wishes.only_missing else None
             options = ChunkOptions(selection, share, wishes.rate)
-            yield Prelabelling(api, project, predictor, pool, options)
+            patience = Patience(give_up_s=math.inf) if wishes.watch else Patience()
+            yield Prelabelling(api, project, predictor, pool, options, patience)
         finally:
             pool.close()
 
@@ -112,6 +128,7 @@ def _run_once(job: Prelabelling, plan: Plan, summary: Summary) -> None:
 def _watch(job: Prelabelling, summary: Summary) -> None:
     """Ctrl-C is the end that is meant."""
     try:
+        job.finish()  # of a run that was broken off
         while True:
             plan = job.make_plan()
             # What has failed is not tried again and again.
@@ -124,7 +141,16 @@ def _watch(job: Prelabelling, summary: Summary) -> None:
         click.echo("labelvino: no longer watching", err=True)
 
 
-def _tell_plan(job: Prelabelling, plan: Plan) -> None:
+def _tell_plan(job: Prelabelling, plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        content = {
+            "project": job.project.shown,
+            "model_version": job.model_version,
+            "would_predict": len(plan.predict),
+            "would_leave_blank": len(plan.blank),
+        }
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
     click.echo(
         f"project {job.project.shown}: would predict {len(plan.predict)} tasks and leave "
         f"{len(plan.blank)} blank, as version {job.model_version}",

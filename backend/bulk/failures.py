@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def write_failures(
     new = path.with_name(f"{path.name}.new")
     new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     new.replace(path)
+
+
+def check_failures_path(path: Path) -> None:
+    """Raises SettingsError where the file cannot be written, and so before a long job."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise SettingsError(f"--failed {path} cannot be written: name a file in a folder of yours.")
 
 
 def read_failures(path: Path, project_id: int) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
-from backend.bulk.chunk import ChunkWork, Tally
+from backend.bulk.chunk import ChunkWork
+from backend.bulk.tally import Tally
 from backend.fair_pool import FairPool
 
 Advance = Callable[[Tally], None]

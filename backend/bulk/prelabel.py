@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backend.bulk.chunk import ChunkOptions, ChunkWork
-from backend.bulk.job import Advance, run_chunks
+from backend.bulk.job import CHUNK, Advance, run_chunks
 from backend.bulk.selection import Plan, Selection, make_plan
 from backend.fair_pool import FairPool
 from backend.labelstudio.api import LabelStudioApi, Project
@@ -67,13 +67,18 @@ class Prelabelling:
 
     def _remove_doubles(self) -> None:
         """Two writers at the same moment, or a write that was repeated, can leave two."""
+        stored = self.api.prediction_counts(self.project).get(self.model_version, 0)
+        if stored <= self.tasks.count(with_version(self.model_version)):
+            return
         several = (with_version(self.model_version), with_more_predictions_than(1))
-        for page in self.tasks.pages(*several):
-            for row in page:
+        ids = [int(row["id"]) for page in self.tasks.pages(*several) for row in page]
+        for start in range(0, len(ids), CHUNK):
+            rows = self.tasks.fetch(ids[start : start + CHUNK], annotations=True)
+            for row in rows:
                 found = sorted(
                     int(prediction["id"])
-                    for prediction in self.tasks.predictions(int(row["id"]))
+                    for prediction in row["predictions"]
                     if prediction["model_version"] == self.model_version
                 )
-                for prediction_id in found[1:]:
+                for prediction_id in found[:-1]:  # the newest stays, as with --replace
                     self.tasks.delete_prediction(prediction_id)

@@ -62,11 +62,11 @@ def make_plan(tasks: ProjectTasks, selection: Selection, model_version: str) -> 
     conditions = selection.conditions(model_version)
     if selection.task_ids is not None or selection.view_id is not None:
         wanted = (
-            list(selection.task_ids)
+            list(dict.fromkeys(selection.task_ids))
             if selection.task_ids is not None
             else tasks.ids_of_view(selection.view_id or 0)
         )
-        there = {int(row["id"]) for row in tasks.fetch(wanted, *conditions)}
+        there = tasks.ids_of(wanted, *conditions)
         ids = [task_id for task_id in wanted if task_id in there]
     else:
         ids = [int(row["id"]) for page in tasks.pages(*conditions) for row in page]

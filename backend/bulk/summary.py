@@ -12,9 +12,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from backend.bulk.chunk import Tally
+from backend.bulk.tally import Tally
 
-_REASONS_SHOWN = 5
+_TASKS_SHOWN = 5  # of a reason
+_REASONS_SHOWN = 20
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Summary:
             click.echo(json.dumps(self._content(), indent=2, ensure_ascii=False))
             return
         tally = self.tally
-        rate = f", {tally.done / self.seconds:.1f} tasks/s" if tally.done and self.seconds else ""
+        rate = f", {self._images_per_s:.1f} images/s" if tally.images and self.seconds else ""
         parts = [f"{tally.done} done ({tally.empty} empty)", f"{len(tally.failed)} failed"]
         parts += [f"{tally.blank} left blank"] if tally.blank else []
         parts += [f"{tally.skipped} skipped"] if tally.skipped else []
@@ -50,12 +51,20 @@ class Summary:
             f"version {self.model_version}",
             err=True,
         )
-        for reason, ids in sorted(self._reasons().items(), key=lambda item: -len(item[1])):
-            more = f" and {len(ids) - _REASONS_SHOWN} more" if len(ids) > _REASONS_SHOWN else ""
-            named = ", ".join(str(task_id) for task_id in ids[:_REASONS_SHOWN])
-            click.echo(f"  task {named}{more}: {reason}", err=True)
+        self._tell_reasons()
         if tally.labels:
             self._tell_labels()
+
+    def _tell_reasons(self) -> None:
+        """The most frequent ones."""
+        reasons = sorted(self._reasons().items(), key=lambda item: -len(item[1]))
+        for reason, ids in reasons[:_REASONS_SHOWN]:
+            more = f" and {len(ids) - _TASKS_SHOWN} more" if len(ids) > _TASKS_SHOWN else ""
+            named = ", ".join(str(task_id) for task_id in ids[:_TASKS_SHOWN])
+            click.echo(f"  task {named}{more}: {reason}", err=True)
+        if len(reasons) > _REASONS_SHOWN:
+            rest = len(reasons) - _REASONS_SHOWN
+            click.echo(f"  and {rest} more reasons: --failed FILE keeps them all", err=True)
 
     def _tell_labels(self) -> None:
         table = Table("label", box=None, padding=(0, 2))
@@ -63,6 +72,10 @@ class Summary:
         for label, count in self.tally.labels.most_common():
             table.add_row(label, str(count))
         Console(stderr=True, highlight=False).print(table)
+
+    @property
+    def _images_per_s(self) -> float:
+        return self.tally.images / self.seconds if self.seconds else 0.0
 
     def _reasons(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -85,5 +98,7 @@ class Summary:
                 for task_id, reason in sorted(tally.failed.items())
             ],
             "labels": dict(tally.labels.most_common()),
+            "images": tally.images,
+            "images_per_second": round(self._images_per_s, 2),
             "seconds": round(self.seconds, 3),
         }

@@ -10,6 +10,8 @@ import httpx2
 from backend.runtime.errors import FetchError
 
 _WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.I | re.S)
+# Of a server that is busy, or restarts.
+PASSING_STATUS = frozenset({429, 500, 502, 503, 504})
 # Reads gzip and zlib alike (zlib's manual, inflateInit2).
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 

@@ -10,7 +10,7 @@ import httpx2
 from backend.labelstudio.aliases import LabelStudioNames
 from backend.labelstudio.client import HEADERS, LabelStudioClient, parsed_url
 from backend.labelstudio.fetch_limits import FetchLimits
-from backend.labelstudio.image_body import read_image_body, status_reason
+from backend.labelstudio.image_body import PASSING_STATUS, read_image_body, status_reason
 from backend.labelstudio.shown_url import shown_url
 from backend.runtime.errors import FetchError
 
@@ -50,7 +50,8 @@ class ImageDownload:
             except FetchError as error:
                 if hop == 0:
                     raise
-                raise FetchError(f"redirected to {shown_url(str(url))}: {error}") from error
+                shown = f"redirected to {shown_url(str(url))}: {error}"
+                raise FetchError(shown, passing=error.passing) from error
             url = home
         raise FetchError(
             f"more than {self._limits.max_redirects} redirects, the last to "
@@ -74,7 +75,8 @@ class ImageDownload:
             return read_image_body(response, self._limits.max_bytes)
         has_token = self._label_studio is not None and self._label_studio.has_token
         raise FetchError(
-            status_reason(response.status_code, at_label_studio=with_token, has_token=has_token)
+            status_reason(response.status_code, at_label_studio=with_token, has_token=has_token),
+            passing=response.status_code in PASSING_STATUS,
         )
 
     def _stays(self, url: httpx2.URL, following: httpx2.URL, home: httpx2.URL) -> bool:

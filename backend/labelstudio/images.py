@@ -98,7 +98,8 @@ class ImageFetcher:
             with finish_by(ends_at_s):
                 return self._fetch(url.strip(), task_id)
         except FetchError as error:
-            raise FetchError(f"{shown_url(url) or 'empty address'}: {error}") from error
+            shown = shown_url(url) or "empty address"
+            raise FetchError(f"{shown}: {error}", passing=error.passing) from error
 
     def _fetch(self, url: str, task_id: int | None) -> bytes:
         if not url:

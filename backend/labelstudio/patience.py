@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from backend.labelstudio.image_body import PASSING_STATUS
 from backend.labelstudio.json_calls import RefusedError, UnreachableError
 
 log = logging.getLogger("labelvino")
 
 T = TypeVar("T")
-_PASSING = frozenset({429, 500, 502, 503, 504})  # SQLite's "database is locked" is a 500
 
 
 class Patience:
@@ -31,11 +31,19 @@ class Patience:
         self._first_wait_s = first_wait_s
         self._longest_wait_s = longest_wait_s
         self._give_up_s = give_up_s
-        self._stop = threading.Event()
+        self.stop_event = threading.Event()
 
     def stop(self) -> None:
         """Wait no more; what fails from now on has failed."""
-        self._stop.set()
+        self.stop_event.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self.stop_event.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not after a stop."""
+        self.stop_event.wait(seconds * random.uniform(0.5, 1.5))  # noqa: S311
 
     def call(self, do: Callable[[], T]) -> T:
         """What `do` gives; it must be safe to call again. Raises its last error."""
@@ -50,10 +58,10 @@ class Patience:
                 asked_s = _passing_wait_s(error)
                 pause_s = max(wait_s * random.uniform(0.5, 1.5), asked_s or 0.0)  # noqa: S311
                 over = now_s + pause_s - began_s > self._give_up_s
-                if asked_s is None or over or self._stop.is_set():
+                if asked_s is None or over or self.stopped:
                     raise
                 log.warning("%s Asked again in %.1f s.", error, pause_s)
-                if self._stop.wait(pause_s):
+                if self.stop_event.wait(pause_s):
                     raise
             wait_s = min(wait_s * 2, self._longest_wait_s)
 
@@ -62,6 +70,6 @@ def _passing_wait_s(error: RefusedError | UnreachableError) -> float | None:
     """The least to wait before asking again; None where that would not help."""
     if isinstance(error, UnreachableError):
         return 0.0
-    if error.status not in _PASSING:
+    if error.status not in PASSING_STATUS:  # SQLite's "database is locked" is a 500
         return None
     return error.retry_after_s or 0.0

@@ -13,6 +13,7 @@ Condition = Row
 
 _PAGE = 500
 _ASKED_AT_ONCE = 100  # ids in one address
+_ASKED_IN_FULL = 20  # with annotations and predictions, which may have a megabyte a task
 
 
 def without_version(*versions: str) -> Condition:
@@ -49,25 +50,17 @@ class ProjectTasks:
 
         Tasks may change between two pages: each page begins behind the last id of the one before.
         """
-        last = 0
-        while True:
-            behind = _condition("id", "greater", "Number", last)
-            rows = self._rows({"page_size": _PAGE}, _query([*conditions, behind]))
-            if not rows:
-                return
-            yield rows
-            if len(rows) < _PAGE:
-                return
-            last = int(rows[-1]["id"])
+        return self._pages(conditions, _PAGE)
 
     def ids_of_view(self, view_id: int) -> list[int]:
         """The tasks that a tab of the Data Manager shows, in its order."""
         ids: dict[int, None] = {}
-        page = 1
+        page, seen = 1, 0
         while True:
-            rows = self._rows({"page_size": _PAGE, "page": page, "view": view_id})
+            rows, total = self._rows({"page_size": _PAGE, "page": page, "view": view_id})
+            seen += len(rows)
             ids |= dict.fromkeys(int(row["id"]) for row in rows)
-            if len(rows) < _PAGE:
+            if seen >= total or not rows:  # a page behind the last one is an error
                 return list(ids)
             page += 1
 
@@ -79,11 +72,28 @@ class ProjectTasks:
         `annotations`: with them, and with the predictions.
         """
         rows: list[Row] = []
-        for start in range(0, len(task_ids), _ASKED_AT_ONCE):
-            asked = list(task_ids[start : start + _ASKED_AT_ONCE])
-            query = _query(conditions, asked)
-            rows += self._rows({"page_size": _ASKED_AT_ONCE}, query, annotations=annotations)
+        at_once = _ASKED_IN_FULL if annotations else _ASKED_AT_ONCE
+        for start in range(0, len(task_ids), at_once):
+            asked = list(task_ids[start : start + at_once])
+            for page in self._pages(conditions, at_once, asked, annotations=annotations):
+                rows += page
         return sorted(rows, key=lambda row: int(row["id"]))
+
+    def ids_of(self, task_ids: Sequence[int], *conditions: Condition) -> set[int]:
+        """As `fetch`, but only the ids are kept."""
+        found: set[int] = set()
+        for start in range(0, len(task_ids), _ASKED_AT_ONCE):
+            asked = task_ids[start : start + _ASKED_AT_ONCE]
+            found |= {int(row["id"]) for row in self.fetch(asked, *conditions)}
+        return found
+
+    def count(self, *conditions: Condition, included: Sequence[int] | None = None) -> int:
+        """How many tasks meet all conditions, among all or among those `included`."""
+        if included is None:
+            return self._rows({"page_size": 1}, _query(conditions))[1]
+        parts = range(0, len(included), _ASKED_AT_ONCE)
+        asked = [list(included[start : start + _ASKED_AT_ONCE]) for start in parts]
+        return sum(self._rows({"page_size": 1}, _query(conditions, ids))[1] for ids in asked)
 
     def upload(self, images: Iterable[tuple[str, bytes]]) -> None:
         """A task for each image; `images`: file name and bytes."""
@@ -118,20 +128,46 @@ class ProjectTasks:
         path = f"api/projects/{self._project_id}/model-versions/"
         self._calls.call("DELETE", path, {"model_version": model_version})
 
+    def _pages(
+        self,
+        conditions: Sequence[Condition],
+        page_size: int,
+        included: list[int] | None = None,
+        *,
+        annotations: bool = False,
+    ) -> Iterator[list[Row]]:
+        """Label Studio may be set to give smaller pages than it is asked for."""
+        last = 0
+        while True:
+            behind = _condition("id", "greater", "Number", last)
+            query = _query([*conditions, behind], included)
+            rows, total = self._rows({"page_size": page_size}, query, annotations=annotations)
+            if not rows:
+                return
+            yield rows
+            if len(rows) >= total:
+                return
+            last = int(rows[-1]["id"])
+
     def _rows(
         self, query: Query, conditions: Query | None = None, *, annotations: bool = False
-    ) -> list[Row]:
+    ) -> tuple[list[Row], int]:
+        """One page, and how many there are on all pages."""
         asked: dict[str, str | int] = {
             "project": self._project_id,
             "fields": "all" if annotations else "task_only",
             "resolve_uri": "false",
+            # Else a project with automatic retrieval would first ask its backend for predictions
+            # of all tasks of the page (data_manager/api.py), and let us wait for it.
+            "review": "true",
             **query,
             **(conditions or {}),
         }
-        rows = self._calls.object("GET", "api/tasks/", query=asked).get("tasks")
-        if not isinstance(rows, list):
+        answer = self._calls.object("GET", "api/tasks/", query=asked)
+        rows, total = answer.get("tasks"), answer.get("total")
+        if not isinstance(rows, list) or not isinstance(total, int):
             raise self._calls.no_label_studio()
-        return rows
+        return rows, total
 
 
 def _query(conditions: Sequence[Condition], included: list[int] | None = None) -> Query:

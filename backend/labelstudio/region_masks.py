@@ -30,7 +30,7 @@ def region_mask(region: Mapping[str, Any], width: int, height: int) -> Mask | No
         if "points" in value:
             return _polygon(np.asarray(value["points"], np.float64), width, height)
         if "radiusX" in value:
-            return _polygon(_ellipse_points(value), width, height)
+            return _polygon(_ellipse_points(value, region), width, height)
         if "width" in value and "height" in value:
             return _polygon(_rectangle_points(value, region), width, height)
     except (KeyError, TypeError, ValueError):
@@ -61,8 +61,7 @@ def _rectangle_points(
     value: Mapping[str, Any], region: Mapping[str, Any]
 ) -> npt.NDArray[np.float64]:
     """Label Studio turns a rectangle around its top left corner, in pixels."""
-    across = float(region.get("original_width") or 100) / 100
-    down = float(region.get("original_height") or 100) / 100
+    across, down = _pixels_per_percent(region)
     x, y = float(value["x"]) * across, float(value["y"]) * down
     w, h = float(value["width"]) * across, float(value["height"]) * down
     angle = math.radians(float(value.get("rotation") or 0))
@@ -73,8 +72,18 @@ def _rectangle_points(
     )
 
 
-def _ellipse_points(value: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+def _ellipse_points(value: Mapping[str, Any], region: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """Label Studio turns an ellipse around its centre, in pixels."""
+    across, down = _pixels_per_percent(region)
     angles = np.linspace(0, 2 * math.pi, 64, endpoint=False)
-    x = float(value["x"]) + float(value["radiusX"]) * np.cos(angles)
-    y = float(value["y"]) + float(value["radiusY"]) * np.sin(angles)
+    a = float(value["radiusX"]) * across * np.cos(angles)
+    b = float(value["radiusY"]) * down * np.sin(angles)
+    turn = math.radians(float(value.get("rotation") or 0))
+    x = float(value["x"]) + (a * math.cos(turn) - b * math.sin(turn)) / across
+    y = float(value["y"]) + (a * math.sin(turn) + b * math.cos(turn)) / down
     return np.stack([x, y], axis=1)
+
+
+def _pixels_per_percent(region: Mapping[str, Any]) -> tuple[float, float]:
+    across = float(region.get("original_width") or 100) / 100
+    return across, float(region.get("original_height") or 100) / 100

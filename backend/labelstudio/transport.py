@@ -234,14 +234,15 @@ def _explained(limits: FetchLimits) -> Iterator[None]:
             f"no complete answer in time (connect {limits.connect_timeout_s:g} s, silence "
             f"{limits.read_timeout_s:g} s, in all {limits.total_timeout_s:g} s or the request's "
             "own budget): check that the server is up and fast enough, or raise "
-            "LABELVINO_FETCH_TIMEOUT."
+            "LABELVINO_FETCH_TIMEOUT.",
+            passing=True,
         ) from error
     except (
         httpcore2.NetworkError,
         httpcore2.ProtocolError,
         httpcore2.UnsupportedProtocol,
     ) as error:
-        raise FetchError(_network_reason(error)) from error
+        raise FetchError(_network_reason(error), passing=True) from error
 
 
 def _network_reason(error: Exception) -> str:

@@ -43,7 +43,11 @@ class LabelConfigError(LabelvinoError):
 
 
 class FetchError(LabelvinoError):
-    """An image or a model that could not be fetched."""
+    """An image or a model that could not be fetched; `passing`: another try may do better."""
+
+    def __init__(self, sentence: str, *, passing: bool = False) -> None:
+        super().__init__(sentence)
+        self.passing = passing
 
 
 class LabelStudioError(LabelvinoError):

@@ -1,0 +1,45 @@
+"""What came of tasks, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Tally:
+    """What came of tasks.
+
+    done     predictions written
+    empty    of those, how many have no region
+    images   looked at for them
+    blank    tasks left blank on purpose
+    skipped  tasks that needed none any more, or are gone
+    left     tasks that were not reached before the stop
+    failed   reason by task id
+    labels   regions by label
+    """
+
+    done: int = 0
+    empty: int = 0
+    images: int = 0
+    blank: int = 0
+    skipped: int = 0
+    left: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+    labels: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def tasks(self) -> int:
+        """All that it is about."""
+        return self.done + self.blank + self.skipped + self.left + len(self.failed)
+
+    def add(self, other: Tally) -> None:
+        self.done += other.done
+        self.empty += other.empty
+        self.images += other.images
+        self.blank += other.blank
+        self.skipped += other.skipped
+        self.left += other.left
+        self.failed |= other.failed
+        self.labels += other.labels
