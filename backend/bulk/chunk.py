@@ -104,7 +104,7 @@ class ChunkWork:
                 made.append(self._with_task(row, outcome.prediction.to_json()))
                 tally.images += sum(1 for _ in task_images(row, self.plan))
             elif not outcome.reached:
-                tally.left += 1
+                tally.left_ids.append(task_id)
             elif outcome.passing and not last_try and not self.patience.stopped:
                 again.append(task_id)
             else:

@@ -15,7 +15,7 @@ class Tally:
     images   looked at for them
     blank    tasks left blank on purpose
     skipped  tasks that needed none any more, or are gone
-    left     tasks that were not reached before the stop
+    left_ids tasks that were not reached before the stop
     failed   reason by task id
     labels   regions by label
     """
@@ -25,9 +25,14 @@ class Tally:
     images: int = 0
     blank: int = 0
     skipped: int = 0
-    left: int = 0
+    left_ids: list[int] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
     labels: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def left(self) -> int:
+        """How many were not reached."""
+        return len(self.left_ids)
 
     @property
     def tasks(self) -> int:
@@ -40,6 +45,6 @@ class Tally:
         self.images += other.images
         self.blank += other.blank
         self.skipped += other.skipped
-        self.left += other.left
+        self.left_ids += other.left_ids
         self.failed |= other.failed
         self.labels += other.labels
