@@ -39,6 +39,11 @@ class OdApi:
         missing = [name for name in _NEEDED if name not in names]
         if missing:
             return False, f"there is no output {', '.join(missing)}"
+        if "image_info" in names:
+            return False, (
+                "it has the output image_info, as tf-models-official's exports have, which "
+                "labelvino-model cannot read yet: their boxes are pixels of the resized image"
+            )
         masks = " and detection_masks" if _MASKS in names else ", without masks"
         return True, f"it has the outputs {', '.join(_NEEDED)}{masks}"
 

@@ -28,6 +28,10 @@ _FAMILIES: tuple[Family, ...] = (
 FAMILY_NAMES: tuple[str, ...] = tuple(family.name for family in _FAMILIES)
 
 
+# Reasons that say no more than that it is another family
+_FAR_OFF = ("there is no ", "there are no ", "it does not have ", "no output looks like ")
+
+
 def family_named(name: str) -> Family:
     """Raises ConversionError for a name that is not known."""
     for family in _FAMILIES:
@@ -46,13 +50,15 @@ def detect(model: ov.Model) -> tuple[Family, str]:
         fits, reason = family.recognise(model)
         if fits:
             return family, reason
-        against.append(f"{family.name}: {reason}")
+        if not reason.startswith(_FAR_OFF):
+            against.append(f"{family.name}: {reason}")
     shown = describe_ports(model.outputs)
     if is_nameless(model):
         raise ConversionError(
             f"the outputs are named only {shown}, which does not tell what they are: {REMEDY}."
         )
+    near = f" ({'; '.join(against)})" if against else ""
     raise ConversionError(
-        "the model is no detector or instance segmentation of a known family "
-        f"({'; '.join(against)}); its outputs are {shown}."
+        f"the model is no detector or instance segmentation of a known family{near}; its outputs "
+        f"are {shown}: see 'labelvino-model list' for the families, and name outputs with --output."
     )

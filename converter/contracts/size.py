@@ -15,12 +15,19 @@ def check_resize(rule: ResizeRule, height: ov.Dimension, width: ov.Dimension) ->
             ov.Dimension(rule.width)
         )
     else:  # these give other sizes with each image
-        fits = height.is_dynamic and width.is_dynamic
+        least, most = (rule.short, rule.long) if rule.kind == "shortest-edge" else (1, 0)
+        fits = all(_takes(side, least, most) for side in (height, width))
     if not fits:
         raise ConversionError(
             f"--resize {rule} does not fit the model's input, which is {width} wide and {height} "
             f"high: use {size_choices(height, width)}."
         )
+
+
+def _takes(side: ov.Dimension, least: int, most: int) -> bool:
+    """Whether a side is open from `least` to `most`; 0: without an end."""
+    low, high = int(side.get_min_length()), int(side.get_max_length())
+    return low != high and low <= least and (high < 0 or 0 < most <= high)
 
 
 def size_choices(height: ov.Dimension, width: ov.Dimension) -> str:

@@ -102,7 +102,7 @@ def _layout(model: ov.Model) -> _Layout | str:
             return f"the number of prototypes is open: {deep[0].get_partial_shape()}"
         coefficients = channels.get_length()
     elif not _is_named(model, predictions):
-        return "it has no prototypes [1,nm,h,w], and its output is not named output0"
+        return "it does not have prototypes [1,nm,h,w], nor an output0"
     prototypes = deep[0] if deep else None
     if shape[2].is_static and shape[2].get_length() == 6 + coefficients:
         return _Layout(predictions, prototypes, coefficients, selected=True)

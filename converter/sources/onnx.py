@@ -12,6 +12,7 @@ from converter.sources.ultralytics import ultralytics_facts
 # Field numbers of onnx/onnx.proto
 _PRODUCER_NAME, _PRODUCER_VERSION, _GRAPH, _METADATA = 2, 3, 7, 14
 _INITIALIZERS, _EXTERNAL_DATA = 5, 13
+_OPSETS, _OPSET_DOMAIN, _OPSET_VERSION = 8, 1, 2
 _KEY, _VALUE = 1, 2
 _MODEL_INFO = "model_info "  # how Model API keys stand in an ONNX file's metadata
 
@@ -33,6 +34,7 @@ def load_onnx(path: Path) -> SourceModel:
             protobuf.text(entry, _KEY): protobuf.text(entry, _VALUE)
             for entry in protobuf.messages(content, _METADATA)
         }
+        opset = _opset(content)
         weights = _external_files(path, content)
     except ValueError as error:
         raise ConversionError(
@@ -43,7 +45,7 @@ def load_onnx(path: Path) -> SourceModel:
         path=path,
         format="onnx",
         digest=digest_files([path, *weights]),
-        framework_version=" ".join(part for part in producer if part),
+        framework_version=" ".join(part for part in (*producer, opset) if part),
         model_info={
             key.removeprefix(_MODEL_INFO): value
             for key, value in metadata.items()
@@ -51,6 +53,14 @@ def load_onnx(path: Path) -> SourceModel:
         },
         facts=ultralytics_facts(metadata, path) or SourceFacts(),
     )
+
+
+def _opset(content: memoryview) -> str:
+    """`opset 17`: of ONNX's own operations, whose domain is written as '' or not at all."""
+    for entry in protobuf.messages(content, _OPSETS):
+        if protobuf.text(entry, _OPSET_DOMAIN) in ("", "ai.onnx"):
+            return f"opset {protobuf.number(entry, _OPSET_VERSION)}"
+    return ""
 
 
 def _external_files(path: Path, content: memoryview) -> list[Path]:

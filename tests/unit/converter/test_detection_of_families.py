@@ -29,7 +29,20 @@ def model_with(outputs: dict[str, tuple[int, ...]]) -> ov.Model:
         ({"boxes": (1, 5, 5), "labels": (5,)}, "batch in front"),
         ({"boxes": (1, 1, 5, 5), "labels": (5,)}, "not 2 dimensions"),
         ({"boxes": (5, 5), "dets": (5, 5), "labels": (5,)}, "boxes and dets could both be"),
-        ({"Identity:0": (1, 5, 4), "Identity_1:0": (1, 5)}, "named only Identity.*SavedModel"),
+        (
+            {
+                "detection_boxes": (1, 5, 4),
+                "detection_scores": (1, 5),
+                "image_info": (1, 4, 2),
+                "detection_classes": (1, 5),
+                "num_detections": (1,),
+            },
+            "tf-models-official's exports have, which labelvino-model cannot read yet",
+        ),
+        (
+            {"Identity:0": (1, 5, 4), "Identity_1:0": (1, 5)},
+            "named only Identity.*--output.*SavedModel",
+        ),
     ],
 )
 def test_no_family(outputs: dict[str, tuple[int, ...]], reason: str) -> None:
