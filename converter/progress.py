@@ -24,7 +24,7 @@ _SENTENCES = {
     "convert": "converting it",
     "adapt": "bringing it to the contract",
     "write": "writing the IR",
-    "verify": "trying the IR on two images",
+    "verify": "trying the IR in a process of its own",
 }
 
 

@@ -93,7 +93,7 @@ def run_verification(xml: Path, timeout_s: float) -> tuple[list[float], SelfTest
         )
     except subprocess.TimeoutExpired as error:
         raise ConversionError(
-            f"the converted model did not finish two images within {timeout_s:.0f} s: give it more "
+            f"the converted model did not finish its trial within {timeout_s:.0f} s: give it more "
             "time with --timeout."
         ) from error
     if child.returncode < 0:

@@ -65,14 +65,19 @@ def fetch(
         click.echo(line, err=True)
     if show:
         return
-    with DownloadProgress() as progress:
-        done = fetch_model(
-            entry,
-            folder,
-            force=force,
-            limits=DownloadLimits(read_timeout_s=timeout, attempts=attempts),
-            progress=progress.file,
-        )
+    try:
+        with DownloadProgress() as progress:
+            done = fetch_model(
+                entry,
+                folder,
+                force=force,
+                limits=DownloadLimits(read_timeout_s=timeout, attempts=attempts),
+                progress=progress.file,
+            )
+    except KeyboardInterrupt:
+        if any(folder.rglob("*.part")):
+            click.echo("labelvino-model: the same command goes on where this one stops", err=True)
+        raise
     for file in done.files:
         verb = "fetched" if file.path in done.new else "was there"
         click.echo(f"labelvino-model: {verb} {file.sentence}", err=True)

@@ -506,6 +506,9 @@ def test_an_interrupted_fetch_goes_on(
     assert "is being written by another fetch" in other.stderr
     assert child.returncode == code
     assert "Traceback" not in err
+    if number == signal.SIGINT:
+        assert "labelvino-model: the same command goes on where this one stops" in err
+        assert err.endswith("labelvino-model: interrupted\n")
     assert left(tmp_path) == ["m.onnx.part", "m.onnx.part.json"]
     assert fetch(tmp_path, file_of(server)) == 0
     assert re.fullmatch(r"bytes=[1-9]\d*-", server.seen[-1][1] or "")

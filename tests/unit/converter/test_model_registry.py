@@ -37,6 +37,14 @@ def test_everything_that_ships_says_how_to_convert_it() -> None:
         assert any(f"{{folder}}/{name}" in text for name in names), entry.name
 
 
+def test_what_it_says_is_a_command_that_convert_understands() -> None:
+    from converter.cli import cli
+
+    for entry in read_registry().values():
+        arguments = [*entry.convert, "-o", "model.xml"]
+        cli.commands["convert"].make_context("convert", arguments)
+
+
 def test_open_model_zoo_states_sizes_and_whole_digests() -> None:
     for name, entry in read_registry().items():
         if name.startswith("instance-segmentation-security"):
