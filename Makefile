@@ -14,7 +14,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup envs demo demo-check test test-e2e chromium lint format docs pictures lock clean clean-envs
-.PHONY: env-serving env-sdk env-tensorflow env-label-studio env-label-studio-ml
+.PHONY: env-serving env-sdk env-tensorflow env-label-studio env-label-studio-ml env-torch test-torch
+.PHONY: env-peers
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -44,10 +45,17 @@ $(ENVS)/serving/.made: requirements.txt
 $(ENVS)/label-studio/.made: backend/demo/label-studio.txt
 	@$(MAKE_ENV) $(@D) $<
 
+# PyTorch and Keras run in the converter's own process, so the project is installed there too.
+$(ENVS)/torch/.installed $(ENVS)/tensorflow/.installed: %.installed: %.made pyproject.toml
+	$(@D)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
 env-serving: $(ENVS)/serving/.made  ## requirements.txt and nothing else
 env-sdk: $(ENVS)/sdk/.made  ## label-studio-sdk, which judges predictions and brush masks
-env-tensorflow: $(ENVS)/tensorflow/.made  ## TensorFlow, which judges converted graphs
+env-tensorflow: $(ENVS)/tensorflow/.installed  ## TensorFlow, which judges converted graphs, with this project
 env-label-studio: $(ENVS)/label-studio/.made  ## Label Studio itself
+env-torch: $(ENVS)/torch/.installed  ## PyTorch and torchvision with this project, 3 GB to fetch
+env-peers: $(ENVS)/peers/.made  ## What benchmarks/ compares this project with
 env-label-studio-ml: $(ENVS)/label-studio-ml/.made  ## The serving set under a stock label-studio-ml
 
 envs: setup env-serving env-sdk env-tensorflow env-label-studio env-label-studio-ml  ## All environments
@@ -61,7 +69,10 @@ demo-check: setup  ## The same without staying: sees that every task has a predi
 	@$(DEMO) --check $(ARGS)
 
 test: setup env-serving env-sdk env-tensorflow env-label-studio-ml  ## Everything quick
-	$(BIN)/pytest -m "not e2e" $(ARGS)
+	$(BIN)/pytest -m "not e2e" --ignore=tests/pytorch $(ARGS)
+
+test-torch: env-torch  ## Sources of PyTorch against PyTorch, in an environment of their own
+	$(ENVS)/torch/bin/pytest tests/pytorch $(ARGS)
 
 test-e2e: setup env-label-studio chromium  ## A real Label Studio and a real browser
 	$(BIN)/pytest -m e2e $(ARGS)
@@ -96,7 +107,9 @@ lock: $(ENVS)/uv/.made  ## Pin the requirements anew; UPGRADE=1 takes newer vers
 	$(COMPILE) requirements/serving.in -o requirements.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/sdk.in -o requirements/sdk.txt
+	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) requirements/tensorflow.in -o requirements/tensorflow.txt
+	$(COMPILE) requirements/torch.in -o requirements/torch.txt
 	$(COMPILE) requirements/label-studio.in -o backend/demo/label-studio.txt
 	$(COMPILE) requirements/label-studio-ml.in -o requirements/label-studio-ml.txt
 
