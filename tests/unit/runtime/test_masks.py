@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.runtime import masks
+from backend.runtime.contract import MaskFrame
 from backend.runtime.detections import MaskCrop
 from backend.runtime.masks import paste_mask
 from backend.runtime.resize import ResizeGeometry
@@ -123,3 +125,19 @@ def test_trimmed_keeps_the_place() -> None:
     pixels[2:4, 3] = True
     crop = MaskCrop(10, 20, pixels).trimmed()
     assert (crop.x, crop.y, crop.pixels.shape, crop.area) == (13, 22, (2, 1), 2)
+
+
+@pytest.mark.parametrize("frame", ["box", "image"])
+def test_a_large_mask_by_its_border_equals_one_of_all_pixels(
+    frame: MaskFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geometry = ResizeGeometry(900, 700, 450, 350, 450, 350)
+    random = np.random.default_rng(5)
+    probabilities = random.random((24, 30), np.float32)
+    bounds = box(10.3, 20.7, 880.2, 690.9)
+    by_border = paste_mask(probabilities, bounds, geometry, frame)
+    assert by_border.pixels.size > masks._SMALL_PIXELS
+    monkeypatch.setattr(masks, "_SMALL_PIXELS", 1 << 30)
+    of_all = paste_mask(probabilities, bounds, geometry, frame)
+    assert (by_border.x, by_border.y) == (of_all.x, of_all.y)
+    np.testing.assert_array_equal(by_border.pixels, of_all.pixels)
