@@ -190,6 +190,8 @@ def write_contract(model: ov.Model, contract: ModelContract) -> None:
         "resize_type": _MODEL_API_RESIZES.get(contract.resize.kind, "standard"),
         "pad_value": str(contract.resize.pad),
     }
+    if contract.mask_frame == "image" and contract.resize.kind in _MODEL_API_RESIZES:
+        del model_api["model_type"]  # its wrapper would stretch such masks over the padding too
     for key, value in model_api.items():
         model.set_rt_info(value, ["model_info", key])
     model.set_rt_info(contract.to_json(), ["model_info", "labelvino"])
