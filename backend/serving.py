@@ -13,6 +13,7 @@ from backend.labelstudio.config_writer import write_label_config
 from backend.labelstudio.label_config import KINDS, ControlKind
 from backend.labelstudio.regions import RegionOptions
 from backend.metrics import Metrics
+from backend.model_cache import model_cache_folder
 from backend.model_slot import ModelSlot
 from backend.model_watch import LOOK_EVERY_S, ModelWatch, file_stamp
 from backend.photos import CocoIds, PhotoRun
@@ -89,7 +90,7 @@ def open_predictor(
     engine = open_engine(settings, model, throughput=throughput)
     _run_self_test(engine)
     return Predictor(
-        engine, source or open_image_fetcher(settings), _options(settings), pool, cache
+        engine, source or open_image_fetcher(settings), predictor_options(settings), pool, cache
     )
 
 
@@ -111,7 +112,7 @@ def open_engine(
         device=settings.device,
         precision=settings.precision,
         throughput=throughput,
-        cache_dir=settings.model_cache,
+        cache_dir=model_cache_folder(settings),
     )
 
 
@@ -129,7 +130,7 @@ def open_photo_run(
     controls = _controls(settings, has_masks=engine.contract.mask_frame is not None)
     xml = write_label_config(names, controls, label_colours(names))
     pool = FairPool(settings.tasks_at_once)
-    predictor = Predictor(engine, _NoImages(), _options(settings), pool)
+    predictor = Predictor(engine, _NoImages(), predictor_options(settings), pool)
     run = PhotoRun(
         predictor,
         predictor.plan(xml),
@@ -159,7 +160,8 @@ def _controls(settings: Settings, *, has_masks: bool) -> tuple[ControlKind, ...]
     return ("polygon",) if settings.controls == "auto" else (settings.controls,)
 
 
-def _options(settings: Settings) -> PredictorOptions:
+def predictor_options(settings: Settings) -> PredictorOptions:
+    """How predictions are made, besides the model."""
     detail = PolygonDetail(
         settings.polygon_detail, settings.polygon_max_points, settings.polygon_min_area_px
     )

@@ -79,10 +79,16 @@ class Settings(BaseSettings):
         "Inference precision: auto (the device's choice), f32, f16, bf16.",
         "LABELVINO_PRECISION",
     )
-    model_cache: Path | None = _env(
+    model_cache: Annotated[Literal["off"] | Path | None, Field(union_mode="left_to_right")] = _env(
         None,
-        "Folder for compiled models, which makes the next start faster.",
+        "Folder for compiled models, which makes the next start faster; off: none. "
+        "By default labelvino in the folder of caches.",
         "LABELVINO_MODEL_CACHE",
+    )
+    cache_home: Path | None = _env(
+        None,
+        "Folder of caches of all programs; by default the platform's, such as ~/.cache.",
+        "XDG_CACHE_HOME",
     )
     host: str = _env("127.0.0.1", "Address to listen on.", "LABELVINO_HOST", "HOST")
     port: int = _env(9090, "Port to listen on.", "LABELVINO_PORT", "PORT", ge=0, le=65535)
@@ -214,6 +220,12 @@ class Settings(BaseSettings):
         "LABELVINO_ADDRESS_MEMORY",
         ge=0,
         le=3600,
+    )
+
+    queue_url: SecretStr | None = _env(
+        None,
+        "Redis that holds the jobs of prelabel for workers on several machines; addresses as above.",
+        "LABELVINO_QUEUE_URL",
     )
 
     predict_budget_s: float = _env(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +19,10 @@ import backend.runtime  # noqa: F401  first of all: it keeps OpenVINO from sendi
 # A shell that starts tests in the background has Ctrl-C ignored, and the commands under test would
 # inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Compiled models of the tests stay out of the user's folder.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="labelvino-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 # A busy machine is no fault of the code under test.
 settings.register_profile("labelvino", deadline=None, print_blob=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.checkup.finding import Finding, attempt
+from backend.model_cache import model_cache_folder
 from backend.settings import Settings
 
 # Room for a compiled model or two.
@@ -18,7 +19,7 @@ MIN_FREE_BYTES = 500_000_000
 def disk_findings(settings: Settings) -> Iterator[Finding]:
     """Free space where labelvino and OpenVINO write."""
     yield attempt("disk", lambda: _room("temporary files", Path(tempfile.gettempdir()), "TMPDIR"))
-    cache = settings.model_cache
+    cache = model_cache_folder(settings)
     if cache is not None:
         yield attempt("disk", lambda: _room("compiled models", cache, "LABELVINO_MODEL_CACHE"))
 
