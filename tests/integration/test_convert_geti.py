@@ -210,3 +210,29 @@ def test_mmdetection(cells: tuple[int, int], frame: str, tmp_path: Path) -> None
     width = 100 if frame == "image" else 50
     assert (first.x, first.y, first.pixels.shape[1]) == (0, 0, width)
     assert first.pixels[50].all()
+
+
+# --- torchvision's ONNX
+
+
+def test_torchvision(tmp_path: Path) -> None:
+    """boxes [N,4], labels from 1, scores and pasted masks [N,1,H,W]; the input has no batch."""
+    masks = np.zeros((2, 1, 32, 64), np.float32)
+    masks[0, 0, :, :16] = 1.0
+    masks[1, 0, 16:] = 1.0
+    outputs = {
+        "boxes": np.array([HALF, (32, 16, 64, 32)], np.float32),
+        "labels": np.array([90, 1], np.int64),
+        "scores": np.array([0.9, 0.6], np.float32),
+        "masks": masks,
+    }
+    source = save_onnx(tmp_path / "maskrcnn.onnx", ("image", (3, 32, 64)), outputs)
+    engine = convert(source, "--labels", "coco91", "--resize", "stretch:64x32")
+    assert (engine.contract.family, engine.contract.mask_frame) == ("torchvision", "image")
+    found = engine.detect(PHOTO)
+    assert [engine.contract.labels[i].id for i in found.labels] == [90, 1]
+    assert found.boxes_xyxy_px.tolist() == [[0, 0, 100, 100], [100, 50, 200, 100]]
+    assert found.masks is not None
+    places = [(crop.x, crop.y, crop.pixels.shape) for crop in found.masks]
+    assert places == [(0, 0, (100, 50)), (100, 50, (50, 100))]
+    assert all(crop.pixels.all() for crop in found.masks)

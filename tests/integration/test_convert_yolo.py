@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
 from toy_onnx import save_onnx
 
@@ -245,3 +246,39 @@ def test_what_cannot_be(
     assert len(err) == 1
     assert reason in err[0]
     assert not (tmp_path / "m.xml").exists()
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_ultralytics_openvino_export(masks: bool, tmp_path: Path) -> None:
+    """A folder with an IR whose outputs have no names, and facts in Model API's form."""
+    folder = tmp_path / "yolo11n-seg_openvino_model"
+    folder.mkdir()
+    anchors = [Anchor((240.0, 280.0, 200.0, 100.0), 1, 0.6, prototype=0)]
+    nm = PROTOTYPES if masks else 0
+    source = yolo(tmp_path, raw_output(anchors, classes=2, nm=nm), masks=masks)
+    model = ov.Core().read_model(source)
+    for output in model.outputs:
+        output.tensor.set_names(set())
+    info = {
+        "model_type": "YOLO",
+        "reverse_input_channels": "True",
+        "pad_value": "114",
+        "scale_values": "255.0",
+        "iou_threshold": "0.7",
+        "labels": "left_door roof",
+        "resize_type": "fit_to_window_letterbox",
+    }
+    for key, value in info.items():
+        model.set_rt_info(value, ["model_info", key])
+    ov.save_model(model, folder / "yolo11n-seg.xml", compress_to_fp16=False)
+    engine = convert(str(folder))
+    assert engine.contract.family == "yolo"
+    assert engine.contract.label_names == ("left_door", "roof")
+    assert str(engine.contract.resize) == "letterbox:640x640"
+    found = engine.detect(PHOTO)
+    assert found.labels.tolist() == [1]
+    assert found.boxes_xyxy_px.tolist() == [[280, 180, 680, 380]]
+    if masks:
+        expected = np.zeros((720, 1280), np.bool_)
+        expected[180:380, 320:640] = True
+        assert np.array_equal(painted(found, 0), expected)
