@@ -15,7 +15,7 @@ from typing import IO
 import httpx2
 
 from backend.runtime.errors import FetchError
-from converter.web_address import check_redirect, shown
+from converter.web_address import check_redirect, shown, without_login
 
 _WORTH_ANOTHER_TRY_BYTES = 1 << 20
 _BUSY = frozenset({429, 500, 502, 503, 504})
@@ -114,7 +114,9 @@ class _Transfer:
         self._size, self._limits, self._progress = size, limits, progress
         self._digest_known = whole_digest_known
         self._version = _read_version(part)
-        if self._version.url != url or (not self._version.validator and not whole_digest_known):
+        if self._version.url != without_login(url) or (
+            not self._version.validator and not whole_digest_known
+        ):
             self._restart()
 
     @property
@@ -181,7 +183,7 @@ class _Transfer:
         else:
             total = self._continued(response, have)
         self._version = _Version(
-            self._url,
+            without_login(self._url),
             response.headers.get("etag", ""),
             response.headers.get("last-modified", ""),
         )

@@ -18,7 +18,7 @@ from backend.runtime.errors import ConversionError, FetchError
 from converter.archive import unpack
 from converter.download import DownloadLimits, Progress, discard, download
 from converter.model_registry import Digest, ModelEntry, RemoteFile
-from converter.web_address import is_private, shown
+from converter.web_address import is_private, shown, without_login
 
 RECORD = "labelvino-fetch.json"
 """Beside the files: what was fetched, and with which digests."""
@@ -73,7 +73,7 @@ def describe(entry: ModelEntry, folder: Path) -> list[str]:
     for file in entry.files:
         size = "size not stated" if file.size is None else f"{file.size} bytes"
         lines.append(f"  file     {file.path}, {size}, {_stated(file.digest)}")
-        lines.append(f"           {file.url}")
+        lines.append(f"           {without_login(file.url)}")
     return lines
 
 

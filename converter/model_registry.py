@@ -146,9 +146,13 @@ def _model(name: str, table: dict[str, Any], groups: Mapping[str, Mapping[str, A
         raise ValueError(f"{what} has a 'convert' that is no list of texts")
     if not isinstance(files, list) or not files or not all(isinstance(f, dict) for f in files):
         raise ValueError(f"{what} has no files: write [[models.NAME.files]]")
+    parsed = tuple(_file(file, what) for file in files)
+    places = [place for file in parsed for place in {file.path, file.unpack_to or file.path}]
+    if twice := sorted({place for place in places if places.count(place) > 1}):
+        raise ValueError(f"{what} has two files with the path '{twice[0]}'")
     return ModelEntry(
         name=name,
-        files=tuple(_file(file, what) for file in files),
+        files=parsed,
         convert=tuple(convert),
         **texts,
     )

@@ -27,7 +27,12 @@ def repair_traps(model: ov.Model) -> tuple[str, ...]:
     inferred).
     """
     nodes = [node for each in _with_bodies(model) for node in each.get_ordered_ops()]
-    kinds = (_batched_gathers(nodes), _integer_divisions(nodes), _border_crops(nodes))
+    kinds = (
+        _batched_gathers(nodes),
+        _integer_divisions(nodes),
+        _rounded_scales(nodes),
+        _border_crops(nodes),
+    )
     said = tuple(sentence for found in kinds for sentence in found)
     model.validate_nodes_and_infer_types()
     return said
@@ -129,6 +134,35 @@ def _reaches_division(reduction: ov.Node) -> bool:
     return False
 
 
+def _rounded_scales(nodes: list[ov.Node]) -> Iterator[str]:
+    """A scale that the graph computes for its own resize is rounded at bf16, and the size with it.
+
+    Sizes, computed the same way, stay whole. A size in place of the scale would also change where
+    pixels are taken from, so that nothing is repaired.
+    """
+    resizes = sum(
+        node.get_type_name() == "Interpolate"
+        and node.get_attributes().get("shape_calculation_mode") == "scales"
+        and any(node.input_value(i).node.get_type_name() != "Constant" for i in _scale_inputs(node))
+        for node in nodes
+    )
+    if resizes:
+        yield (
+            f"trap resize by a computed scale: {resizes} Interpolate operations can be off by a "
+            "pixel where the device computes in bf16; --precision f32 keeps them exact"
+        )
+
+
+def _scale_inputs(interpolate: ov.Node) -> list[int]:
+    """Interpolate-11 has the scales at 1; Interpolate-4 has sizes at 1 and scales at 2."""
+    floating = [
+        index
+        for index in range(1, interpolate.get_input_size())
+        if interpolate.get_input_element_type(index).is_real()
+    ]
+    return floating[:1]
+
+
 def _border_crops(nodes: list[ov.Node]) -> Iterator[str]:
     """TensorFlow's CropAndResize gives zeros for some boxes that end at the border, OpenVINO not.
 
@@ -136,7 +170,7 @@ def _border_crops(nodes: list[ov.Node]) -> Iterator[str]:
     OpenVINO's values are what the formula means, so nothing is repaired; numbers differ there.
     """
     crops = sum(
-        node.get_type_name() == "ROIPooling" and node.get_attributes()["method"] == "bilinear"
+        node.get_type_name() == "ROIPooling" and node.get_attributes().get("method") == "bilinear"
         for node in nodes
     )
     if crops:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 
 import httpx2
@@ -14,6 +15,11 @@ def shown(url: str | httpx2.URL) -> str:
     """An address without what may be secret: no user, no query."""
     parsed = httpx2.URL(url)
     return str(parsed.copy_with(username=None, password=None, query=None, fragment=None))
+
+
+def without_login(url: str) -> str:
+    """An address as the user wrote it, but for a name and a password in it."""
+    return re.sub(r"//[^/@]*@", "//***@", url)
 
 
 def check_redirect(here: httpx2.URL, there: httpx2.URL) -> None:

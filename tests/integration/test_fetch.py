@@ -104,6 +104,19 @@ def test_only_showing_asks_nobody(
     assert not (tmp_path / "toy").exists()
 
 
+def test_a_password_in_an_address_is_not_shown(
+    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.files["/m.onnx"] = ServedFile(CONTENT)
+    address = f"{server.url}/m.onnx".replace("//", "//me:secret@")
+    assert fetch(tmp_path, {"path": "m.onnx", "url": address}) == 0
+    assert "//***@127.0.0.1" in capsys.readouterr().err
+    server.files["/m.onnx"] = ServedFile(status=404)
+    assert fetch(tmp_path, {"path": "m.onnx", "url": address}, options=("--force",)) == 1
+    assert "secret" not in capsys.readouterr().err
+    assert all("secret" not in path.read_text() for path in (tmp_path / "toy").glob("*.json"))
+
+
 def test_json(server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server.files["/m.onnx"] = ServedFile(CONTENT)
     path = registry(

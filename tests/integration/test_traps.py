@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import openvino as ov
+import openvino.opset1 as opset1
 import openvino.opset13 as ops
 import pytest
+from openvino.utils.node_factory import _get_node_factory
 
 from backend.runtime.contract import read_contract
 from backend.runtime.engine import Engine
@@ -162,6 +164,69 @@ def test_reductions_without_a_division_are_left_alone() -> None:
     count = len(model.get_ops())
     assert repair_traps(model) == ()
     assert len(model.get_ops()) == count
+
+
+def scaled_to_480(*, by_size: bool = False, version: int = 11) -> ov.Model:
+    """An image whose short side becomes 480 inside the graph, before a convolution."""
+    image = ops.parameter([1, 3, -1, -1], np.float32)
+    size = ops.gather(ops.shape_of(image, "i64"), constant(2, 3), constant(0))
+    size = ops.convert(size, "f32")
+    scale = ops.divide(np.float32(480), ops.reduce_min(size, constant(0), keep_dims=False))
+    scales = ops.concat([ops.unsqueeze(scale, constant(0))] * 2, 0)
+    sizes = ops.convert(ops.round(ops.multiply(size, scales), "half_to_even"), "i64")
+    kind = "sizes" if by_size else "scales"
+    if version == 11:
+        resized = ops.interpolate(
+            image, sizes if by_size else scales, "linear_onnx", kind, axes=constant(2, 3)
+        )
+    else:  # as in IRs of 2020 to 2023
+        resized = _get_node_factory("opset4").create(
+            "Interpolate",
+            [image, sizes, scales, constant(2, 3)],
+            {
+                "mode": "linear_onnx",
+                "shape_calculation_mode": kind,
+                "pads_begin": [],
+                "pads_end": [],
+            },
+        )
+    weights = np.ones((4, 3, 3, 3), np.float32)
+    found = ops.convolution(resized, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+    return ov.Model([ops.result(found)], [image], "resize")
+
+
+def short_side(model: ov.Model, precision: str) -> int:
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    return int(compiled(np.zeros((1, 3, 800, 1344), np.float32))[0].shape[2])
+
+
+@pytest.mark.skipif(
+    "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+    reason="this CPU has no bf16",
+)
+def test_the_trap_of_a_computed_scale() -> None:
+    assert short_side(scaled_to_480(), "f32") == 480
+    assert short_side(scaled_to_480(), "bf16") != 480
+    assert short_side(scaled_to_480(by_size=True), "bf16") == 480
+
+
+@pytest.mark.parametrize("version", [4, 11])
+def test_a_computed_scale_is_named(version: int) -> None:
+    (sentence,) = repair_traps(scaled_to_480(version=version))
+    assert "trap resize by a computed scale: 1 Interpolate" in sentence
+    assert "--precision f32" in sentence
+
+
+def test_a_resize_by_size_or_by_a_fixed_scale_is_sound() -> None:
+    assert repair_traps(scaled_to_480(by_size=True)) == ()
+    assert repair_traps(scaled_to_480(by_size=True, version=4)) == ()
+    image = ops.parameter([1, 3, -1, -1], np.float32)
+    doubled = ops.interpolate(
+        image, np.array([2, 2], np.float32), "nearest", "scales", axes=constant(2, 3)
+    )
+    oldest = opset1.interpolate(image, constant(64, 64), {"axes": [2, 3], "mode": "nearest"})
+    model = ov.Model([ops.result(doubled), ops.result(oldest)], [image], "upsample")
+    assert repair_traps(model) == ()
 
 
 def crops(boxes: np.ndarray) -> ov.Model:

@@ -100,6 +100,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         (FILE.replace("m.onnx", "/m.onnx", 1), "no relative path"),
         (FILE + "unpack_to = '..'", "no relative path"),
         (FILE.replace("https:", "ftp:"), "no http"),
+        (FILE + FILE, "two files with the path 'm.onnx'"),
     ],
 )
 def test_what_is_refused(text: str, reason: str, tmp_path: Path) -> None:
