@@ -28,11 +28,17 @@ RETRY_AFTER_S = 15.0  # Redis that failed is left alone for so long
 
 
 def connect_redis(
-    url: str, *, timeout_s: float = TIMEOUT_S, ca_bundle: Path | None = None
+    url: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    ca_bundle: Path | None = None,
+    retry: Retry | None = None,
+    setting: str = "LABELVINO_REDIS_URL",
 ) -> Redis:
     """A client; it connects when it is used. Raises SettingsError for what is no address.
 
-    One attempt a call: what a cache does not have is computed, sooner than waited for.
+    Without `retry` there is one attempt a call: what a cache does not have is computed, sooner than
+    waited for. `setting`: where the address comes from, for the error.
     """
     given = {"ssl_ca_certs": str(ca_bundle)} if ca_bundle and url.startswith("rediss:") else {}
     try:
@@ -41,13 +47,13 @@ def connect_redis(
             url,
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
+            retry=retry or Retry(NoBackoff(), 0),
             client_name="labelvino",
             **given,
         )
     except (ValueError, TypeError, RedisError):
         raise SettingsError(
-            f"LABELVINO_REDIS_URL cannot be used ({shown_redis(url)}): set it to "
+            f"{setting} cannot be used ({shown_redis(url)}): set it to "
             "redis://[user:password@]host[:port][/number], or rediss:// for TLS."
         ) from None
     return client

@@ -224,7 +224,7 @@ class Settings(BaseSettings):
 
     queue_url: SecretStr | None = _env(
         None,
-        "Redis that holds the jobs of prelabel for workers on several machines; addresses as above.",
+        "Redis that holds the jobs of prelabel for workers; addresses as for LABELVINO_REDIS_URL.",
         "LABELVINO_QUEUE_URL",
     )
 

@@ -33,8 +33,8 @@ def run_chunks(
         with lock:
             advance(tally)
 
-    jobs = ((work.leave_blank, ids) for ids in _chunks(blank))
-    more = ((work.predict, ids) for ids in _chunks(predict))
+    jobs = ((work.leave_blank, ids) for ids in chunks(blank))
+    more = ((work.predict, ids) for ids in chunks(predict))
     with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="chunk") as threads:
         running: set[Future[None]] = set()
         try:
@@ -59,7 +59,8 @@ def _wait_for_one(running: set[Future[None]]) -> set[Future[None]]:
     return rest
 
 
-def _chunks(ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
+def chunks(ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """As many tasks as are worked on together."""
     rest = iter(ids)
     while chunk := tuple(islice(rest, CHUNK)):
         yield chunk

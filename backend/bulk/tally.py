@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -48,3 +50,17 @@ class Tally:
         self.left_ids += other.left_ids
         self.failed |= other.failed
         self.labels += other.labels
+
+    def to_json(self) -> dict[str, Any]:
+        """As another process takes it; what is zero or empty is left out."""
+        content = dict(vars(self))
+        content["failed"] = {str(task_id): reason for task_id, reason in self.failed.items()}
+        return {name: value for name, value in content.items() if value}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Tally:
+        """What `to_json` gave."""
+        tally = cls(**content)
+        tally.failed = {int(task_id): reason for task_id, reason in tally.failed.items()}
+        tally.labels = Counter(tally.labels)
+        return tally

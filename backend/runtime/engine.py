@@ -77,7 +77,7 @@ class Engine:
         model = _read(core, self.model_path)
         self.contract: ModelContract = read_contract(model, self.model_path)
         self.device = device
-        self.model_digest = _model_digest(self.model_path, self.contract)
+        self.model_digest = model_digest(self.model_path, self.contract)
         self._has_masks = self.contract.mask_frame is not None
         _check_device(core, device, precision)
         config: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
@@ -262,7 +262,7 @@ def _prepare_bindings() -> None:
         np.array(ov.Tensor(np.zeros(1, dtype)).data)
 
 
-def _model_digest(path: Path, contract: ModelContract) -> str:
+def model_digest(path: Path, contract: ModelContract) -> str:
     """SHA-256 (hex) of the weights, the graph, and the facts that change results."""
     text = ir_digest(path) + contract.result_facts()
     return hashlib.sha256(text.encode()).hexdigest()

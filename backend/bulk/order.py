@@ -1,0 +1,81 @@
+"""What a job says of how its tasks are to be predicted; no secret, and nothing of the images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from backend.bulk.chunk import ChunkOptions
+from backend.bulk.selection import Selection
+from backend.labelstudio.regions import RegionOptions
+from backend.predictor import PredictorOptions
+from backend.runtime.polygons import PolygonDetail
+
+_SELECTION = ("only_unlabelled", "replace", "fill_blank")
+
+
+@dataclass(frozen=True)
+class Order:
+    """The options of one `labelvino prelabel`, and what they were given for.
+
+    config_digest   of the project's labelling config, which must be the same when work is done
+    predictor       its image limits are the worker's own and do not travel
+    chunk           of the selection, only what a task must still meet travels
+    """
+
+    project_id: int
+    project_title: str
+    model_version: str
+    config_digest: str
+    predictor: PredictorOptions
+    chunk: ChunkOptions
+
+    @property
+    def run_id(self) -> str:
+        """All jobs of a project and a model version belong together."""
+        digest = hashlib.sha256(self.model_version.encode()).hexdigest()
+        return f"p{self.project_id}-{digest[:8]}"
+
+    def to_json(self) -> dict[str, Any]:
+        predictor = asdict(self.predictor)
+        del predictor["limits"]
+        selection = asdict(self.chunk.selection)
+        return {
+            "project": self.project_id,
+            "title": self.project_title,
+            "model_version": self.model_version,
+            "config": self.config_digest,
+            "predictor": predictor,
+            "selection": {name: selection[name] for name in _SELECTION},
+            "covered_share": self.chunk.covered_share,
+            "rate": self.chunk.rate,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Order:
+        """Raises KeyError, TypeError or ValueError for what `to_json` has not made."""
+        predictor = dict(content["predictor"])
+        regions = dict(predictor.pop("regions"))
+        detail = PolygonDetail(**regions.pop("polygon"))
+        only_unlabelled, replaces, fill_blank = (bool(content["selection"][n]) for n in _SELECTION)
+        selection = Selection(
+            only_unlabelled=only_unlabelled, replace=replaces, fill_blank=fill_blank
+        )
+        return cls(
+            int(content["project"]),
+            str(content["title"]),
+            str(content["model_version"]),
+            str(content["config"]),
+            PredictorOptions(regions=RegionOptions(detail, **regions), **predictor),
+            ChunkOptions(selection, content["covered_share"], content["rate"]),
+        )
+
+    def without_rate(self) -> ChunkOptions:
+        """For a worker: the rate is one for all of them, and kept in Redis."""
+        return replace(self.chunk, rate=None)
+
+
+def config_digest(label_config: str) -> str:
+    return hashlib.sha256(label_config.encode()).hexdigest()
