@@ -16,6 +16,7 @@ import httpx2
 
 from backend.runtime.errors import FetchError
 from converter.web_address import check_redirect, shown, without_login
+from converter.web_client import BrokeOffError, errors_as_ours, open_client
 
 _WORTH_ANOTHER_TRY_BYTES = 1 << 20
 _BUSY = frozenset({429, 500, 502, 503, 504})
@@ -49,10 +50,6 @@ class _Version:
         return self.etag if self.etag.startswith('"') else self.last_modified
 
 
-class _BrokeOffError(Exception):
-    """The connection failed in a way that another try may mend."""
-
-
 def download(
     url: str,
     target: Path,
@@ -70,15 +67,17 @@ def download(
     Raises FetchError.
     """
     part = target.with_name(f"{target.name}.part")
-    timeout = httpx2.Timeout(limits.read_timeout_s, connect=limits.connect_timeout_s)
-    with _locked(part) as file, httpx2.Client(timeout=timeout) as client:
+    with (
+        _locked(part) as file,
+        open_client(limits.connect_timeout_s, limits.read_timeout_s) as client,
+    ):
         transfer = _Transfer(client, url, file, part, size, whole_digest_known, limits, progress)
         left = limits.attempts
         while True:
             before = transfer.have
             try:
                 transfer.run()
-            except _BrokeOffError as error:
+            except BrokeOffError as error:
                 if transfer.have - before > _WORTH_ANOTHER_TRY_BYTES:
                     left = limits.attempts
                 left -= 1
@@ -125,7 +124,7 @@ class _Transfer:
         return self._file.seek(0, 2)
 
     def run(self) -> None:
-        """One attempt. Raises _BrokeOffError, or FetchError where another try cannot help."""
+        """One attempt. Raises BrokeOffError, or FetchError where another try cannot help."""
         have = self.have
         if have and have == self._size:
             return
@@ -134,7 +133,7 @@ class _Transfer:
             headers["Range"] = f"bytes={have}-"
             if self._version.validator:
                 headers["If-Range"] = self._version.validator
-        with _mapped(self._url), self._open(headers) as response:
+        with errors_as_ours(self._url), self._open(headers) as response:
             if have and response.status_code == 416:
                 self._check_end(response, have)
                 return
@@ -159,14 +158,14 @@ class _Transfer:
         """The server has nothing behind `have` bytes: then they are all, or of another file."""
         if not response.headers.get("content-range", "").endswith(f"/{have}"):
             self._restart()
-            raise _BrokeOffError("has another length now than when the download began")
+            raise BrokeOffError("has another length now than when the download began")
         self._check_size(have)
 
     def _begin(self, response: httpx2.Response, have: int) -> int | None:
         """Find the place to write to; returns the whole file's bytes, None where nobody says."""
         status = response.status_code
         if status in _BUSY:
-            raise _BrokeOffError(f"is busy or out of order (status {status})")
+            raise BrokeOffError(f"is busy or out of order (status {status})")
         if status not in (200, 206):
             raise FetchError(f"{shown(self._url)} {_REASONS.get(status, f'answered {status}')}.")
         if response.headers.get("content-type", "").startswith("text/html"):
@@ -194,7 +193,7 @@ class _Transfer:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
         if found is None or int(found[1]) != have:
             self._restart()
-            raise _BrokeOffError("did not go on where it was asked to")
+            raise BrokeOffError("did not go on where it was asked to")
         return None if found[2] == "*" else int(found[2])
 
     def _check_size(self, total: int | None) -> None:
@@ -223,7 +222,7 @@ class _Transfer:
             self._progress(have, self._size or total)
         self._file.flush()
         if have < (self._size or total or 0):
-            raise _BrokeOffError(f"broke off at {have} of {self._size or total} bytes")
+            raise BrokeOffError(f"broke off at {have} of {self._size or total} bytes")
 
     def _restart(self) -> None:
         self._file.seek(0)
@@ -238,26 +237,6 @@ _REASONS = {
     404: "is not there (404): look at the model's page for its new address",
     410: "is gone (410): look at the model's page for its new address",
 }
-
-
-@contextmanager
-def _mapped(url: str) -> Iterator[None]:
-    """httpx2's errors as ours; those of the disk stay."""
-    try:
-        yield
-    except httpx2.TimeoutException as error:
-        raise _BrokeOffError("does not answer in time") from error
-    except (httpx2.ConnectError, httpx2.ProxyError) as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise FetchError(
-                f"{shown(url)} has a certificate that is not trusted: name your authority's file "
-                "in SSL_CERT_FILE, where you have one."
-            ) from error
-        raise _BrokeOffError(f"cannot be reached ({error})") from error
-    except httpx2.TransportError as error:
-        raise _BrokeOffError(f"broke off ({error})") from error
-    except (httpx2.InvalidURL, ValueError) as error:
-        raise FetchError(f"{shown(url)} leads to an address that is not understood.") from error
 
 
 def _version_file(part: Path) -> Path:

@@ -407,6 +407,32 @@ def test_a_certificate_authority_of_the_environment(
         assert "without encryption (http): it is refused" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("SSL_CERT_FILE", "/nothing.pem", "SSL_CERT_FILE or .* No such file"),
+        ("SSL_CERT_FILE", __file__, "SSL_CERT_FILE or .* no certificate"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "the proxy of .*SOCKS"),
+        ("HTTP_PROXY", "ftp://127.0.0.1:9", "the proxy of .*Unknown scheme"),
+        ("HTTP_PROXY", "http://127.0.0.1:9", "cannot be reached .*, and a proxy is set"),
+    ],
+)
+def test_an_environment_that_cannot_be_used(
+    variable: str,
+    value: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    file = {"path": "m.onnx", "url": "http://93.184.215.14/m.onnx", **STATED}
+    assert fetch(tmp_path, file, options=("--attempts", "1")) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(reason, line), line
+    assert not (tmp_path / "toy").exists()
+
+
 def tar_of(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
