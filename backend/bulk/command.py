@@ -20,7 +20,7 @@ from backend.bulk.summary import Summary
 from backend.bulk.tally import Tally
 from backend.cache_access import open_result_cache
 from backend.fair_pool import FairPool
-from backend.label_studio_access import open_api
+from backend.label_studio_access import open_api, open_image_fetcher
 from backend.labelstudio.patience import Patience
 from backend.progress import progress
 from backend.serving import open_predictor
@@ -89,13 +89,14 @@ def _opened(settings: Settings, wishes: JobWishes) -> Iterator[Prelabelling]:
     if wishes.failed is not None:
         check_failures_path(wishes.failed)
     api = open_api(settings)
-    with api.client:
+    with api.client, open_image_fetcher(settings) as source:
         # First, since a wrong token or title is told in a moment, and a model takes its time.
         project = api.project(wishes.project)
         ids = read_failures(wishes.retry, project.id) if wishes.retry else None
         pool = FairPool(settings.tasks_at_once, in_turn=False)
         try:
-            predictor = open_predictor(settings, pool, open_result_cache(settings), throughput=True)
+            cache = open_result_cache(settings)
+            predictor = open_predictor(settings, pool, cache, source=source, throughput=True)
             selection = Selection(
                 view_id=wishes.view_id,
                 task_ids=ids,

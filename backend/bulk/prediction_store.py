@@ -55,7 +55,8 @@ class PredictionStore:
         needed = self._needed(list(by_task))
         tally = Tally(skipped=len(by_task) - len(needed))
         old = self._stored(needed, version) if self._is_replacing else []
-        tally.add(self._store([by_task[task_id] for task_id in needed], version))
+        old_ids = {prediction_id for _, prediction_id in old}
+        tally.add(self._store([by_task[task_id] for task_id in needed], version, old_ids))
         # The old ones go when the new ones are stored: at no time is a task without one.
         for task_id, prediction_id in old:
             if task_id not in tally.failed:
@@ -77,7 +78,8 @@ class PredictionStore:
             if prediction["model_version"] == version
         ]
 
-    def _store(self, predictions: list[Row], version: str) -> Tally:
+    def _store(self, predictions: list[Row], version: str, old_ids: set[int]) -> Tally:
+        """`old_ids`: predictions of the version that were there before."""
         if not predictions:
             return Tally()
         try:
@@ -85,12 +87,12 @@ class PredictionStore:
         except RefusedError as error:
             if error.status not in (400, 413):  # invalid, or more than a proxy lets pass
                 raise
-            return self._store_apart(predictions, version, error)
+            return self._store_apart(predictions, version, old_ids, error)
         stored = predictions
         tally = Tally()
         if created != len(predictions):
             ids = [int(prediction["task"]) for prediction in predictions]
-            kept = {int(row["id"]) for row in self._tasks.fetch(ids, with_version(version))}
+            kept = {task for task, new in self._stored(ids, version) if new not in old_ids}
             tally.failed = {task_id: _DROPPED for task_id in ids if task_id not in kept}
             stored = [p for p in predictions if int(p["task"]) in kept]
         tally.done = len(stored)
@@ -99,13 +101,15 @@ class PredictionStore:
             tally.labels.update(region_labels(prediction["result"]))
         return tally
 
-    def _store_apart(self, predictions: list[Row], version: str, error: RefusedError) -> Tally:
+    def _store_apart(
+        self, predictions: list[Row], version: str, old_ids: set[int], error: RefusedError
+    ) -> Tally:
         """One bad prediction costs the whole request, so halves are tried."""
         if len(predictions) == 1:
             return Tally(failed={int(predictions[0]["task"]): str(error)})
         middle = len(predictions) // 2
-        tally = self._store(predictions[:middle], version)
-        tally.add(self._store(predictions[middle:], version))
+        tally = self._store(predictions[:middle], version, old_ids)
+        tally.add(self._store(predictions[middle:], version, old_ids))
         return tally
 
 
