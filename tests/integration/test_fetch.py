@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
+import openvino as ov
 import pytest
 from file_server import FileServer, ServedFile
 from own_disk import in_a_file_system_of_its_own
+from toy_sources import od_api_model
 
+from backend.runtime.engine import Engine
 from backend.runtime.errors import FetchError
 from converter.cli import run
 from converter.fetch import RECORD
@@ -131,6 +134,30 @@ def test_json(server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert summary["convert"] == (
         f"labelvino-model convert '{folder}/m.onnx' --labels coco80 -o model.xml"
     )
+
+
+def test_from_a_name_to_a_model_that_is_served(
+    server: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command that fetch prints converts what it fetched."""
+    made = tmp_path / "made.xml"
+    ov.save_model(od_api_model([((0.0, 0.0, 1.0, 1.0), 0.9, 90.0)]), made)
+    files = []
+    for name in ("made.xml", "made.bin"):
+        content = (tmp_path / name).read_bytes()
+        server.files[f"/{name}"] = ServedFile(content)
+        digest = f"sha384:{hashlib.sha384(content).hexdigest()}"
+        files.append({"path": name, "url": f"{server.url}/{name}", "digest": digest})
+    path = registry(tmp_path, *files, convert=["{folder}/made.xml", "--labels", "coco91"])
+    monkeypatch.chdir(tmp_path)
+    assert run(["fetch", "toy", "--registry", str(path)]) == 0
+    command = capsys.readouterr().err.splitlines()[-1].partition("convert it with: ")[2]
+    assert command == "labelvino-model convert toy/made.xml --labels coco91 -o model.xml"
+    assert run(command.split()[1:]) == 0
+    assert Engine(tmp_path / "model.xml", device="CPU").contract.labels[79].name == "toothbrush"
 
 
 def test_a_digest_that_nobody_states_is_recorded_and_compared(
