@@ -12,8 +12,8 @@ import numpy.typing as npt
 from backend.labelstudio.brush_rle import encode_brush
 from backend.labelstudio.label_config import Control
 from backend.labelstudio.region_plan import RegionPlan, Target
-from backend.runtime.detections import Detections
-from backend.runtime.polygons import PolygonDetail, polygons
+from backend.runtime.detections import Detections, MaskCrop
+from backend.runtime.polygons import PolygonDetail, polygons_of_all
 
 ScoreStrategy = Literal["mean", "min", "margin"]
 _PERCENT_DECIMALS = 4
@@ -70,6 +70,7 @@ def build_regions(
     scores: list[float] = []
     capped = brushes = 0
     frame = _Frame(found.width, found.height, to_name, item_index)
+    rings = _rings(found, plan, options)
     for i in range(len(found)):
         score = float(found.scores[i])
         shown = False
@@ -82,7 +83,7 @@ def build_regions(
             instance = frame.instance_id(i, k)
             written = [
                 region
-                for part, value in enumerate(_values(found, i, target, options))
+                for part, value in enumerate(_values(found, i, target, rings.get((i, k), ())))
                 for region in frame.write(f"{instance}-{part}", target, value, score)
             ]
             brushes += target.control.kind == "brush" and bool(written)
@@ -124,8 +125,22 @@ def prediction_score(
     return round(value, _SCORE_DECIMALS)
 
 
+def _rings(
+    found: Detections, plan: RegionPlan, options: RegionOptions
+) -> dict[tuple[int, int], list[npt.NDArray[np.float64]]]:
+    """The polygons of each instance and target that has any: drawing all at once is faster."""
+    drawn: dict[tuple[int, int], tuple[MaskCrop, PolygonDetail]] = {}
+    for i, mask in enumerate(found.masks or ()):
+        for k, target in enumerate(plan.targets[int(found.labels[i])]):
+            is_shown = float(found.scores[i]) >= target.score_threshold
+            if is_shown and target.control.kind == "polygon" and mask.pixels.size:
+                drawn[i, k] = mask, _detail(target.control, options)
+    masks, details = zip(*drawn.values(), strict=True) if drawn else ((), ())
+    return dict(zip(drawn, polygons_of_all(masks, details), strict=True))
+
+
 def _values(
-    found: Detections, i: int, target: Target, options: RegionOptions
+    found: Detections, i: int, target: Target, rings: Sequence[npt.NDArray[np.float64]]
 ) -> Iterator[dict[str, Any]]:
     """The geometry of instance `i` in the form of the target's control, one value a part."""
     width, height = found.width, found.height
@@ -138,7 +153,7 @@ def _values(
     if target.control.kind == "brush":
         yield {"format": "rle", "rle": encode_brush(mask, width, height)}
         return
-    for ring in polygons(mask, _detail(target.control, options)):
+    for ring in rings:
         points = np.round(ring / [width, height] * 100.0, _PERCENT_DECIMALS)
         yield {"points": points.tolist(), "closed": True}
 

@@ -21,6 +21,7 @@ from backend.runtime.resize import ResizeGeometry
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
+_ONE = np.float32(1)
 _SMALL_PIXELS = 1 << 16  # up to here, looking at every pixel is faster than looking for the border
 
 
@@ -109,7 +110,7 @@ def paste_cells(
     padded[1:-1, 1:-1] = cells.probabilities
     column = np.clip(column + (1 - cells.column), 0, width)
     row = np.clip(row + (1 - cells.row), 0, height)
-    across = padded[:, column] * (1 - part_x) + padded[:, column + 1] * part_x
+    across = padded[:, column] * (_ONE - part_x) + padded[:, column + 1] * part_x
     is_small = (bottom - top) * (right - left) <= _SMALL_PIXELS
     fill = _pixels_of_all if is_small else _pixels_by_border
     return MaskCrop(left, top, fill(across, row, part_y[:, np.newaxis])).trimmed()
@@ -118,7 +119,7 @@ def paste_cells(
 def _pixels_of_all(across: F32, row: I64, part: F32) -> npt.NDArray[np.bool_]:
     """Pixels bool [h, w] of the stretched rows [n, w]: pixel row i lies `part[i]` of the way from
     `row[i]`, ascending, to the next one."""
-    values = across[row] * (1 - part)
+    values = across[row] * (_ONE - part)
     values += across[row + 1] * part
     return values > 0.5
 
@@ -135,7 +136,7 @@ def _pixels_by_border(across: F32, row: I64, part: F32) -> npt.NDArray[np.bool_]
         above = int(row[start])
         columns = np.flatnonzero(differs[above])
         if columns.size:
-            values = across[above, columns] * (1 - part[start:stop])
+            values = across[above, columns] * (_ONE - part[start:stop])
             values += across[above + 1, columns] * part[start:stop]
             pixels[start:stop, columns] = values > 0.5
         start = stop

@@ -7,6 +7,7 @@ within them is the number of pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,9 +17,11 @@ import numpy.typing as npt
 from backend.runtime.detections import MaskCrop
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 
 # The eight directions, clockwise as displayed (y down): E, SE, S, SW, W, NW, N, NE.
 _STEPS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
+_NO_STEP = 8
 # Where the edge of a pixel's side starts when the outside is on the walker's right.
 _CORNERS = {4: (0, 0), 2: (0, 1), 0: (1, 1), 6: (1, 0)}
 
@@ -48,31 +51,54 @@ def ring_area(ring: F64) -> float:
 
 def trace(mask: MaskCrop) -> list[Part]:
     """All parts of a mask, the largest first; none for an empty mask."""
-    if mask.pixels.size == 0 or not mask.pixels.any():
-        return []
+    return trace_all([mask])[0]
+
+
+def trace_all(masks: Sequence[MaskCrop]) -> list[list[Part]]:
+    """As `trace`, of many masks at once, which costs little more than of one."""
+    contours: list[I64] = []
+    links: list[npt.NDArray[np.int32]] = []
+    for mask in masks:
+        found, hierarchy = _contours(mask)
+        contours.extend(found)
+        links.append(hierarchy)
+    rings = iter(_pixel_edges(contours))
+    return [_parts([next(rings) for _ in hierarchy], hierarchy) for hierarchy in links]
+
+
+def _contours(mask: MaskCrop) -> tuple[list[I64], npt.NDArray[np.int32]]:
+    """Border pixels of each contour [n, 2], and OpenCV's hierarchy [contours, 4]."""
+    if mask.pixels.size == 0:
+        return [], np.zeros((0, 4), np.int32)
     found, hierarchy = cv2.findContours(
         mask.pixels.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(mask.x, mask.y)
     )
+    if not found:
+        return [], np.zeros((0, 4), np.int32)
+    return [np.asarray(c, np.int64).reshape(-1, 2) for c in found], np.asarray(
+        hierarchy[0], np.int32
+    )
+
+
+def _parts(rings: list[F64], hierarchy: npt.NDArray[np.int32]) -> list[Part]:
     outers: dict[int, F64] = {}
     holes: dict[int, list[F64]] = {}
-    for index, (contour, links) in enumerate(zip(found, hierarchy[0], strict=True)):
-        ring = _pixel_edges(np.asarray(contour, np.int32).reshape(-1, 2))
-        parent = int(links[3])
+    for index, (ring, parent) in enumerate(zip(rings, hierarchy[:, 3].tolist(), strict=True)):
         if parent < 0:
             outers[index] = ring
         else:
             holes.setdefault(parent, []).append(ring)
     parts = [Part(ring, tuple(holes.get(index, ()))) for index, ring in outers.items()]
-    return sorted(parts, key=lambda part: -part.area)
+    return sorted(parts, key=lambda part: -part.area) if len(parts) > 1 else parts
 
 
 def _side_table() -> npt.NDArray[np.int64]:
-    """[8, 8, 4, 2]: corner offsets of the sides passed between a step in and a step out; else -1.
+    """[9, 9, 4, 2]: corner offsets of the sides passed between a step in and a step out; else -1.
 
     Standing on a pixel, the border follower turns anticlockwise from where it came to where it
-    goes; the sides it turns over are those that touch the outside.
+    goes; the sides it turns over are those that touch the outside. A part of one pixel has no step.
     """
-    table = np.full((8, 8, 4, 2), -1, np.int64)
+    table = np.full((9, 9, 4, 2), -1, np.int64)
     for came in range(8):
         for goes in range(8):
             back = (came + 4) % 8
@@ -80,26 +106,48 @@ def _side_table() -> npt.NDArray[np.int64]:
             passed = [(back - k) % 8 for k in range(1, turn)]
             for slot, side in enumerate(side for side in passed if side in _CORNERS):
                 table[came, goes, slot] = _CORNERS[side]
+    table[_NO_STEP, _NO_STEP] = [_CORNERS[side] for side in (4, 2, 0, 6)]
     return table
 
 
 _SIDES = _side_table()
-_DIRECTION = np.zeros((3, 3), np.int64)
+_DIRECTION = np.full((3, 3), _NO_STEP, np.int64)
 for _index, (_dx, _dy) in enumerate(_STEPS):
     _DIRECTION[_dy + 1, _dx + 1] = _index
 
 
-def _pixel_edges(pixels: npt.NDArray[np.int32]) -> F64:
-    """Border pixels [n, 2] in walking order -> corners of the pixel edges passed, [m, 2]."""
-    if len(pixels) == 1:
-        corners = pixels[0] + np.array([_CORNERS[side] for side in (4, 2, 0, 6)])
-        return np.asarray(corners, np.float64)
-    step = np.roll(pixels, -1, axis=0) - pixels
+def _pixel_edges(contours: list[I64]) -> list[F64]:
+    """Border pixels [n, 2] in walking order -> corners of the pixel edges passed, [m, 2] each."""
+    if not contours:
+        return []
+    pixels = np.concatenate(contours)
+    before, after = _neighbours(np.array([len(c) for c in contours]))
+    step = pixels[after] - pixels
     goes = _DIRECTION[step[:, 1] + 1, step[:, 0] + 1]
-    sides = _SIDES[np.roll(goes, 1), goes]
-    corners = (pixels[:, np.newaxis, :] + sides)[sides[:, :, 0] >= 0]
-    before = corners - np.roll(corners, 1, axis=0)
-    after = np.roll(corners, -1, axis=0) - corners
-    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
-    back = (before * after).sum(axis=1) < 0
-    return np.asarray(corners[turns | back], np.float64)
+    came = goes[before]
+    # Straight on along a row or a column, the one corner passed would go again below.
+    kept = np.flatnonzero((came != goes) | (goes % 2 == 1) | (goes == _NO_STEP))
+    sides = _SIDES[came[kept], goes[kept]]
+    passed = sides[:, :, 0] >= 0
+    corners = (pixels[kept][:, np.newaxis, :] + sides)[passed]
+    ring = np.repeat(np.arange(len(contours)), [len(c) for c in contours])
+    ring = np.repeat(ring[kept], passed.sum(axis=1))
+    before, after = _neighbours(np.bincount(ring, minlength=len(contours)))
+    came_xy, goes_xy = corners - corners[before], corners[after] - corners
+    turns = came_xy[:, 0] * goes_xy[:, 1] != came_xy[:, 1] * goes_xy[:, 0]
+    back = (came_xy * goes_xy).sum(axis=1) < 0
+    turning = np.flatnonzero(turns | back)
+    stops = np.cumsum(np.bincount(ring[turning], minlength=len(contours))).tolist()
+    points = corners[turning].astype(np.float64)
+    return [points[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
+
+
+def _neighbours(sizes: I64) -> tuple[I64, I64]:
+    """Of each point of rings that lie one after the other: its predecessor and its successor."""
+    stops = np.cumsum(sizes)
+    point = np.arange(int(stops[-1]))
+    before, after = point - 1, point + 1
+    filled = sizes > 0
+    before[(stops - sizes)[filled]] = stops[filled] - 1
+    after[stops[filled] - 1] = (stops - sizes)[filled]
+    return before, after

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
+from backend.runtime.chains import RingPoints
 from backend.runtime.detections import MaskCrop
 from backend.runtime.outlines import ring_area, trace
-from backend.runtime.polygons import PolygonDetail, polygons
+from backend.runtime.polygons import PolygonDetail, polygons, polygons_of_all
 
 masks = st.tuples(st.integers(1, 24), st.integers(1, 24)).flatmap(lambda s: arrays(np.bool_, s))
 
@@ -147,3 +148,47 @@ def test_a_hole_too_costly_for_the_points_is_dropped() -> None:
 def test_detail_is_checked(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="but"):
         PolygonDetail(**bad)  # type: ignore[arg-type]
+
+
+def test_no_mask_no_polygon() -> None:
+    assert polygons_of_all([], []) == []
+    assert polygons(MaskCrop(0, 0, np.zeros((0, 0), np.bool_)), PolygonDetail()) == []
+    assert polygons(MaskCrop(0, 0, np.zeros((5, 4), np.bool_)), PolygonDetail()) == []
+
+
+@given(st.lists(st.tuples(masks, st.floats(0.5, 1.0), st.integers(4, 80)), min_size=1, max_size=4))
+def test_many_masks_at_once_get_the_polygons_of_each_alone(
+    asked: list[tuple[np.ndarray, float, int]],
+) -> None:
+    crops = [MaskCrop(3, 5, pixels) for pixels, _, _ in asked]
+    details = [PolygonDetail(overlap, most, min_area_px=0) for _, overlap, most in asked]
+    together = polygons_of_all(crops, details)
+    for rings, crop, detail in zip(together, crops, details, strict=True):
+        for ring, alone in zip(rings, polygons(crop, detail), strict=True):
+            np.testing.assert_array_equal(ring, alone)
+
+
+@given(masks, st.data())
+def test_a_chain_is_measured_as_defined(pixels: np.ndarray, data: st.DataObject) -> None:
+    """Edge by edge: the shift balances, the error is the area beside the shifted chord."""
+    rings = [part.outer for part in trace(MaskCrop(0, 0, pixels))]
+    if not rings:
+        return
+    points = RingPoints(rings)
+    outline = data.draw(st.sampled_from(points.start_outlines()))
+    chain = data.draw(st.sampled_from(outline.in_order()))
+    xy = np.column_stack([points.x, points.y])[chain.first : chain.last + 1]
+    way = xy[-1] - xy[0]
+    if not way.any():
+        assert chain.shift == 0 and chain.error == pytest.approx(ring_area(xy))
+        return
+    along = (xy - xy[0]) @ way / np.hypot(*way)
+    aside = (xy - xy[0]) @ [-way[1], way[0]] / np.hypot(*way)
+    assert chain.shift == pytest.approx(np.trapezoid(aside, along) / along[-1])
+    for line, error in ((0.0, chain.chord_error), (chain.shift, chain.error)):
+        # By 1000 samples a step, since a step may cross the line.
+        steps = [
+            np.abs(np.linspace(a - line, b - line, 1000)).mean() * abs(v - u)
+            for a, b, u, v in zip(aside[:-1], aside[1:], along[:-1], along[1:], strict=True)
+        ]
+        assert error == pytest.approx(sum(steps), rel=1e-3, abs=1e-2)
