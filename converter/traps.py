@@ -81,7 +81,7 @@ def _batched_gathers(nodes: list[ov.Node]) -> Iterator[str]:
     if left:
         yield (
             f"trap Gather batch_dims: {left} Gather operations on an inner axis were left as they "
-            "are; OpenVINO's CPU plugin can crash on them"
+            "are, since no fault of OpenVINO's CPU plugin was seen with such"
         )
 
 

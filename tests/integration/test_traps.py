@@ -79,9 +79,13 @@ def test_a_batched_gather_is_repaired(axis: int, tmp_path: Path) -> None:
     assert found.tolist() == ROWS[:, WANTED[0]].tolist()
 
 
-def test_a_batched_gather_on_an_inner_axis_is_named() -> None:
-    (sentence,) = repair_traps(batched_gather(axis=2))
+def test_a_batched_gather_on_an_inner_axis_is_named_and_right(tmp_path: Path) -> None:
+    model = batched_gather(axis=2)
+    (sentence,) = repair_traps(model)
     assert "1 Gather operations on an inner axis were left" in sentence
+    found = run_apart(model, [ROWS, np.array([[3, 0, 1, 1, 2]])], tmp_path)
+    assert found is not None
+    assert found.tolist() == ROWS[:, :, [3, 0, 1, 1, 2]].tolist()
 
 
 def test_a_batched_gather_inside_a_loop_is_repaired() -> None:
