@@ -94,6 +94,11 @@ class ConfigPlanner:
         """The model version where the config sets no thresholds of its own."""
         return self._version({})
 
+    @property
+    def version_start(self) -> str:
+        """How the model versions of this model begin, whatever the thresholds."""
+        return f"{self._contract.name}-{self._model_digest[:8]}-"
+
     def _read(self, label_config: str) -> ConfigPlan:
         config = parse_label_config(label_config)
         served = {control.to_name for control in config.controls}
@@ -115,4 +120,4 @@ class ConfigPlanner:
     def _version(self, plans: Mapping[str, RegionPlan]) -> str:
         """Name, digest of the model, digest of the thresholds in force."""
         digest = thresholds_digest(plans, self._thresholds.default)
-        return f"{self._contract.name}-{self._model_digest[:8]}-{digest[:6]}"
+        return f"{self.version_start}{digest[:6]}"

@@ -74,6 +74,12 @@ class ResultCache:
         self.counts = counts or CacheCounts()
         self._under_way: dict[str, _Work] = {}
         self._lock = Lock()
+        self._remembered = 0
+
+    @property
+    def remembered(self) -> int:
+        """How often an inference was saved."""
+        return self._remembered
 
     def find(self, key: str, is_enough: Callable[[Candidates], bool]) -> Candidates | None:
         """What a store has for `key`, if it is enough; nearer stores get it too."""
@@ -81,6 +87,7 @@ class ResultCache:
             found = store.get(key)
             if found is not None and is_enough(found):
                 self.counts.add(store.name, "hit")
+                self._remember()
                 for nearer in self.stores[:place]:
                     nearer.put(key, found)
                 return found
@@ -107,6 +114,7 @@ class ResultCache:
             other.done.wait()
             if other.found is not None and is_enough(other.found):
                 self.counts.add("under way", "hit")
+                self._remember()
                 return other.found
         try:
             mine.found = self.find(key, is_enough)
@@ -117,6 +125,10 @@ class ResultCache:
             with self._lock:
                 del self._under_way[key]
             mine.done.set()
+
+    def _remember(self) -> None:
+        with self._lock:
+            self._remembered += 1
 
     def _computed(self, key: str, compute: Callable[[], Candidates]) -> Candidates:
         found = compute()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from backend.labelstudio.project_tasks import (
     Condition,
     ProjectTasks,
+    with_version,
     without_annotations,
     without_version,
 )
@@ -29,6 +30,8 @@ class Selection:
     sample            so many of them by chance, the same ones again with the same `seed`
     limit             the first so many
     blank_share       share that is left blank, 0 to 1
+    version_start     only those with a prediction of a version that begins so; "": whatever they
+                      have
     """
 
     view_id: int | None = None
@@ -40,13 +43,16 @@ class Selection:
     limit: int | None = None
     blank_share: float = 0.0
     seed: int = 0
+    version_start: str = ""
 
     def conditions(self, model_version: str) -> tuple[Condition, ...]:
         """What a task must meet just before its prediction is made and written."""
         versions = [] if self.replace else [model_version]
         versions += [] if self.fill_blank else [BLANK_VERSION]
-        found = (without_version(*versions),) if versions else ()
-        return (*found, without_annotations()) if self.only_unlabelled else found
+        found = [without_version(*versions)] if versions else []
+        found += [without_annotations()] if self.only_unlabelled else []
+        found += [with_version(self.version_start)] if self.version_start else []
+        return tuple(found)
 
 
 @dataclass(frozen=True)

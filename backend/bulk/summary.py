@@ -20,12 +20,13 @@ _REASONS_SHOWN = 20
 
 @dataclass
 class Summary:
-    """`shown`: the project; `seconds`: of work."""
+    """`shown`: the project; `seconds`: of work; `from_cache`: images that cost no inference."""
 
     shown: str
     model_version: str
     tally: Tally = field(default_factory=Tally)
     seconds: float = 0.0
+    from_cache: int = 0
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -51,6 +52,8 @@ class Summary:
             f"version {self.model_version}",
             err=True,
         )
+        if self.from_cache:
+            click.echo(f"  {self.from_cache} of {tally.images} images from the cache", err=True)
         self._tell_reasons()
         if tally.labels:
             self._tell_labels()
@@ -99,6 +102,7 @@ class Summary:
             ],
             "labels": dict(tally.labels.most_common()),
             "images": tally.images,
+            "images_from_cache": self.from_cache,
             "images_per_second": round(self._images_per_s, 2),
             "seconds": round(self.seconds, 3),
         }
