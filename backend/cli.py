@@ -10,10 +10,13 @@ from backend.commands.connect import connect
 from backend.commands.demo import demo
 from backend.commands.devices import devices
 from backend.commands.doctor import doctor
+from backend.commands.jobs import jobs
 from backend.commands.label_config import label_config
 from backend.commands.predict import predict
 from backend.commands.prelabel import prelabel
+from backend.commands.rethreshold import rethreshold
 from backend.commands.serve import serve
+from backend.commands.worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,7 +25,11 @@ def cli() -> None:
     """Instance-segmentation pre-annotations for Label Studio on OpenVINO."""
 
 
-for _command in (connect, demo, devices, doctor, label_config, predict, prelabel, serve):
+_COMMANDS = (
+    connect, demo, devices, doctor, jobs, label_config, predict, prelabel, rethreshold,
+    serve, worker,
+)  # fmt: skip
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 

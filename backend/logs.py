@@ -8,9 +8,13 @@ import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import orjson
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from backend.settings import Settings
 
 # The id of the request that the running code works for; threads of the pool inherit it.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -48,6 +52,14 @@ def configure_logs(
     logging.captureWarnings(True)
     for name in ("httpx2", "httpcore2"):  # they log whole addresses
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def start_logs(settings: Settings) -> None:
+    """The log of a process that serves or works, as its settings say."""
+    hidden = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    configure_logs(settings.log_level, settings.log_format, hidden)
+    for note in settings.notes:
+        logging.getLogger("labelvino").warning("%s", note)
 
 
 def choose_request_id(given: str | None) -> str:

@@ -15,6 +15,8 @@ import click
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.failures import check_failures_path, read_failures, write_failures
 from backend.bulk.prelabel import Prelabelling
+from backend.bulk.queue_command import open_queued, tell_enqueued, tell_waiting
+from backend.bulk.queued import QueuedPrelabelling
 from backend.bulk.selection import Plan, Selection
 from backend.bulk.summary import Summary
 from backend.bulk.tally import Tally
@@ -25,6 +27,8 @@ from backend.labelstudio.patience import Patience
 from backend.progress import progress
 from backend.serving import open_predictor
 from backend.settings import Settings
+
+AnyPrelabelling = Prelabelling | QueuedPrelabelling
 
 _LOOK_EVERY_S = 10.0  # with --watch
 
@@ -50,6 +54,7 @@ class JobWishes:
     watch: bool
     dry_run: bool
     as_json: bool
+    no_wait: bool  # with a queue
 
 
 def run_job(settings: Settings, wishes: JobWishes) -> None:
@@ -60,6 +65,11 @@ def run_job(settings: Settings, wishes: JobWishes) -> None:
         if wishes.dry_run:
             _tell_plan(job, job.make_plan(), as_json=wishes.as_json)
             return
+        if isinstance(job, QueuedPrelabelling):
+            if wishes.no_wait:
+                tell_enqueued(job, job.enqueue(job.make_plan()), settings)
+                return
+            tell_waiting(settings)
         summary = Summary(job.project.shown, job.model_version)
         try:
             if wishes.watch:
@@ -79,13 +89,13 @@ def run_job(settings: Settings, wishes: JobWishes) -> None:
         raise SystemExit(1)
 
 
-def _write_failed(job: Prelabelling, summary: Summary, wishes: JobWishes) -> None:
+def _write_failed(job: AnyPrelabelling, summary: Summary, wishes: JobWishes) -> None:
     if wishes.failed is not None:
         write_failures(wishes.failed, job.project.id, job.model_version, summary.tally.failed)
 
 
 @contextmanager
-def _opened(settings: Settings, wishes: JobWishes) -> Iterator[Prelabelling]:
+def _opened(settings: Settings, wishes: JobWishes) -> Iterator[AnyPrelabelling]:
     if wishes.failed is not None:
         check_failures_path(wishes.failed)
     api = open_api(settings)
@@ -93,30 +103,38 @@ def _opened(settings: Settings, wishes: JobWishes) -> Iterator[Prelabelling]:
         # First, since a wrong token or title is told in a moment, and a model takes its time.
         project = api.project(wishes.project)
         ids = read_failures(wishes.retry, project.id) if wishes.retry else None
+        options = _chunk_options(wishes, ids)
+        patience = Patience(give_up_s=math.inf) if wishes.watch else Patience()
+        if settings.queue_url is not None:
+            yield open_queued(settings, api, project, options, patience)
+            return
         pool = FairPool(settings.tasks_at_once, in_turn=False)
         try:
             cache = open_result_cache(settings)
             predictor = open_predictor(settings, pool, cache, source=source, throughput=True)
-            selection = Selection(
-                view_id=wishes.view_id,
-                task_ids=ids,
-                only_unlabelled=wishes.only_unlabelled,
-                replace=wishes.replace,
-                fill_blank=wishes.fill_blank,
-                sample=wishes.sample,
-                limit=wishes.limit,
-                blank_share=wishes.blank_share,
-                seed=wishes.seed,
-            )
-            share = wishes.covered_share if wishes.only_missing else None
-            options = ChunkOptions(selection, share, wishes.rate)
-            patience = Patience(give_up_s=math.inf) if wishes.watch else Patience()
             yield Prelabelling(api, project, predictor, pool, options, patience)
         finally:
             pool.close()
 
 
-def _run_once(job: Prelabelling, plan: Plan, summary: Summary) -> None:
+def _chunk_options(wishes: JobWishes, task_ids: tuple[int, ...] | None) -> ChunkOptions:
+    selection = Selection(
+        view_id=wishes.view_id,
+        task_ids=task_ids,
+        only_unlabelled=wishes.only_unlabelled,
+        replace=wishes.replace,
+        fill_blank=wishes.fill_blank,
+        sample=wishes.sample,
+        limit=wishes.limit,
+        blank_share=wishes.blank_share,
+        seed=wishes.seed,
+    )
+    return ChunkOptions(
+        selection, wishes.covered_share if wishes.only_missing else None, wishes.rate
+    )
+
+
+def _run_once(job: AnyPrelabelling, plan: Plan, summary: Summary) -> None:
     with summary.timed(), progress("tasks", len(plan.predict) + len(plan.blank)) as advance:
 
         def add(tally: Tally) -> None:
@@ -126,7 +144,7 @@ def _run_once(job: Prelabelling, plan: Plan, summary: Summary) -> None:
         job.run(plan, add)
 
 
-def _watch(job: Prelabelling, summary: Summary) -> None:
+def _watch(job: AnyPrelabelling, summary: Summary) -> None:
     """Ctrl-C is the end that is meant."""
     try:
         job.finish()  # of a run that was broken off
@@ -142,7 +160,7 @@ def _watch(job: Prelabelling, summary: Summary) -> None:
         click.echo("labelvino: no longer watching", err=True)
 
 
-def _tell_plan(job: Prelabelling, plan: Plan, *, as_json: bool) -> None:
+def _tell_plan(job: AnyPrelabelling, plan: Plan, *, as_json: bool) -> None:
     if as_json:
         content = {
             "project": job.project.shown,

@@ -52,12 +52,11 @@ class Chunk:
 class JobQueue:
     """The jobs for one model: queues of other models are not looked at."""
 
-    def __init__(self, redis: Redis, model_name: str, model_digest: str) -> None:
+    def __init__(self, redis: Redis, name: str) -> None:
+        """`name`: of the queue, as `queue_name` gives it."""
         self.redis = redis
         self.ledger = Ledger(redis)
-        self.rq = Queue(
-            queue_name(model_name, model_digest), connection=redis, serializer=JSONSerializer
-        )
+        self.rq = Queue(name, connection=redis, serializer=JSONSerializer)
 
     # planning
 
@@ -124,6 +123,17 @@ class JobQueue:
                 pipeline.exists(Job.key_for(job_id))
             found = pipeline.execute()
         return {job_id for job_id, exists in zip(job_ids, found, strict=True) if exists}
+
+    def states(self, run_id: str) -> dict[str, int]:
+        """How many jobs of a run are queued, started, and scheduled for another try."""
+        counts = dict.fromkeys(("queued", "started", "scheduled"), 0)
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for job_id in self.ledger.open_jobs(run_id):
+                pipeline.hget(Job.key_for(job_id), "status")
+            for status in pipeline.execute():
+                if status is not None:
+                    counts[status.decode()] += 1
+        return counts
 
     def workers(self) -> list[dict[str, str]]:
         """The workers that live and have this model: name, hostname, state, current_job, ..."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from backend.bulk.chunk import ChunkOptions
-from backend.bulk.job_queue import JobQueue
+from backend.bulk.job_queue import JobQueue, queue_name
 from backend.bulk.order import Order, config_digest
 from backend.bulk.queue_access import open_queue, queue_address
 from backend.bulk.queued import Jobs, QueuedPrelabelling
@@ -50,7 +50,7 @@ def open_queued(
         predictor,
         options,
     )
-    jobs = JobQueue(redis, contract.name, digest)
+    jobs = JobQueue(redis, queue_name(contract.name, digest))
     return QueuedPrelabelling(api, project, plan, order, jobs, patience)
 
 

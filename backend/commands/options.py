@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 _CHOICES = click.Choice(get_args(ControlChoice))
 _PRECISIONS = click.Choice(["auto", "f32", "bf16", "f16"])
+queue = click.option(
+    "--queue",
+    metavar="URL",
+    help="Redis with the jobs for workers: redis://host:port (else LABELVINO_QUEUE_URL).",
+)
+log_format = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), help="text (default), or json."
+)
 config = click.option(
     "--config",
     metavar="FILE",

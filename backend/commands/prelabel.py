@@ -41,6 +41,8 @@ from backend.commands.share import SHARE
 @click.option("--failed", type=click.Path(path_type=Path), help="Write what failed to this file.")
 @click.option("--retry", type=click.Path(path_type=Path), help="Only what failed by this file.")
 @click.option("--rate", type=click.FloatRange(0.01), help="Tasks written a second, at the most.")
+@options.queue
+@click.option("--no-wait", is_flag=True, help="With a queue: end when the jobs are in it.")
 @click.option("--watch", is_flag=True, help="Keep on for tasks that arrive, until Ctrl-C.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -48,14 +50,18 @@ def prelabel(config: Path | None, **given: Any) -> None:
     """Write predictions for a project's tasks into Label Studio.
 
     Tasks that have a prediction of this model version are skipped, so a second run completes an
-    interrupted one. Needs a token (docs/tokens.md).
+    interrupted one. With --queue, workers on any machine do the work (docs/bulk.md). Needs a token
+    (docs/tokens.md).
     """
     from backend.bulk.command import JobWishes, run_job
 
     names = ("model", "device", "precision", "score_threshold", "controls", "label_studio_url")
-    settings = options.settings_of(config, **{name: given.pop(name) for name in names})
+    overrides = {name: given.pop(name) for name in names} | {"queue_url": given.pop("queue")}
+    settings = options.settings_of(config, **overrides)
     if given["retry"] and given["view_id"]:
         raise click.UsageError("--retry names the tasks itself: leave out --view.")
     if given["watch"] and (given["retry"] or given["dry_run"]):
         raise click.UsageError("--watch goes neither with --retry nor with --dry-run.")
+    if given["no_wait"] and (given["watch"] or settings.queue_url is None):
+        raise click.UsageError("--no-wait needs a queue, and goes not with --watch.")
     run_job(settings, JobWishes(**given))

@@ -24,7 +24,7 @@ log = logging.getLogger("labelvino")
 @options.threshold
 @options.controls
 @options.config
-@click.option("--log-format", type=click.Choice(["text", "json"]), help="text (default), or json.")
+@options.log_format
 @click.option("--print-settings", is_flag=True, help="Show the settings in effect, and end.")
 def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
     """Serve a model to Label Studio as an ML backend.
@@ -32,9 +32,7 @@ def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
     Settings that have no option here are read from the environment or a settings file
     (docs/configuration.md).
     """
-    from pydantic import SecretStr
-
-    from backend.logs import configure_logs
+    from backend.logs import start_logs
     from backend.serving import serve as run_server
     from backend.settings import load_settings
     from backend.settings_report import settings_toml
@@ -43,10 +41,7 @@ def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
         click.echo(settings_toml(options.settings_of(config, **given)), nl=False)
         return
     settings = load_settings(config, **given)
-    hidden = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
-    configure_logs(settings.log_level, settings.log_format, hidden)
-    for note in settings.notes:
-        log.warning("%s", note)
+    start_logs(settings)
     try:
         run_server(settings)
     except LabelvinoError as error:
