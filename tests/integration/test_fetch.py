@@ -19,6 +19,8 @@ import httpx2
 import openvino as ov
 import pytest
 from file_server import FileServer, ServedFile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from own_disk import in_a_file_system_of_its_own
 from toy_sources import od_api_model
 
@@ -214,6 +216,34 @@ def test_what_breaks_off_goes_on(
     assert [asked for _, asked in server.seen] == [
         None, f"bytes={quarter}-", f"bytes={2 * quarter}-", f"bytes={3 * quarter}-"
     ]  # fmt: skip
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    breaks=st.lists(st.integers(0, 5000), max_size=4),
+    etag=st.sampled_from(['"v1"', 'W/"v1"', None]),
+    ranges=st.booleans(),
+    chunked=st.booleans(),
+    stated=st.booleans(),
+)
+def test_wherever_it_breaks_off_the_bytes_are_right(
+    breaks: list[int],
+    etag: str | None,
+    ranges: bool,
+    chunked: bool,
+    stated: bool,
+    server: FileServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    content = bytes(range(256)) * 20
+    server.files["/m.onnx"] = ServedFile(
+        content, etag=etag, ranges=ranges, chunked=chunked, breaks_after=breaks
+    )
+    known = {"digest": f"sha256:{hashlib.sha256(content).hexdigest()}"} if stated else {}
+    folder = tmp_path_factory.mktemp("fetch")
+    assert fetch(folder, file_of(server, **known)) == 0
+    assert (folder / "toy" / "m.onnx").read_bytes() == content
+    assert left(folder) == [RECORD, "m.onnx"]
 
 
 def test_without_a_validator_and_a_digest_it_begins_anew(
