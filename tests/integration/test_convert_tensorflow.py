@@ -29,6 +29,7 @@ from converter.cli import run
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("labelvino-model")
 MAKER = ROOT / "tests" / "oracles" / "tensorflow_models.py"
+ORACLE = ROOT / "tests" / "integration" / "tensorflow_oracle.py"
 DEMO = ROOT / "training" / "saved_model"
 DEMO_LABELS = ROOT / "training" / "labels.txt"
 REAL_ROWS = 8
@@ -106,6 +107,7 @@ def compared(engine: Engine, answers: Path, model: str, pictures: Pictures) -> A
 
 
 def check(total: Agreement, pairs: int) -> None:
+    print(total)
     assert total.pairs == pairs
     assert total.share == 1.0
     assert total.box_px <= 0.05
@@ -182,25 +184,47 @@ def test_names_that_the_command_says(made: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_real_export_that_lost_its_names(
-    shared_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shared_dir: Path, pictures: Pictures, tensorflow: Path, tmp_path: Path
 ) -> None:
-    """Eight outputs Identity..Identity_7; classes come as 1.988; anchor indices look like them."""
-    source = shared_dir / "models" / "handtrack_ssd320_tf" / "frozen_inference_graph.pb"
-    labels = tmp_path / "hands.txt"
+    """HandTrack, exported by the TF2 Object Detection API, against TensorFlow on photos.
+
+    Of its outputs Identity to Identity_7 the classes come as 1.988, and anchor indices look like
+    classes.
+    """
+    graph = shared_dir / "models" / "handtrack_ssd320_tf" / "frozen_inference_graph.pb"
     names = ["open", "closed", "pinch", "point", "face", "tip", "pinchtip"]
-    labels.write_text("\n".join(names))
-    target = tmp_path / "m.xml"
-    command = ["convert", str(source), "-o", str(target), "--labels"]
-    assert run([*command, str(labels), "--json"]) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert "values of its outputs" in summary["family_reason"]
-    assert summary["mask_frame"] is None
-    raw, _ = Engine(target, device="CPU", precision="f32").infer(
-        DecodedImage(np.full((320, 320, 3), 127, np.uint8), 1, "")
-    )
-    assert len(raw.boxes) == 100
-    assert set(raw.labels.tolist()) <= set(range(7))
-    assert (np.diff(raw.boxes[:, 4]) <= 1e-6).all()
+    (tmp_path / "hands.txt").write_text("\n".join(names))
+    source = tmp_path / "frozen_inference_graph.pb"
+    source.write_bytes(graph.read_bytes())
+    engine = convert(COMMAND, source, "--labels", tmp_path / "hands.txt")
+    assert (engine.contract.family, engine.contract.mask_frame) == ("od-api", None)
+
+    np.savez(tmp_path / "pixels.npz", **pictures)
+    roles = ["image=input_tensor:0", "boxes=Identity_1:0", "scores=Identity_4:0",
+             "classes=Identity_2:0", "count=Identity_5:0"]  # fmt: skip
+    files = [graph, tmp_path / "pixels.npz", tmp_path / "answers.npz"]
+    done = subprocess.run(
+        [tensorflow, ORACLE, *files, *roles],
+        check=False, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    total = Agreement()
+    with np.load(tmp_path / "answers.npz") as answered:
+        for name, pixels in pictures.items():
+            size = np.float32([pixels.shape[1], pixels.shape[0]] * 2)
+            boxes = answered[f"{name}/boxes"][:, [1, 0, 3, 2]] * size
+            expected = RawOutputs(
+                np.column_stack([boxes, answered[f"{name}/scores"]]).astype(np.float32),
+                np.round(answered[f"{name}/classes"]).astype(np.int64) - 1,
+                None,
+            )
+            raw, _ = engine.infer(DecodedImage(pixels, 1, ""))
+            total += agreement(raw, expected, 0.05)
+    print(f"handtrack: {total}")
+    assert total.pairs >= 10
+    assert total.share == 1.0
+    assert total.box_px <= 0.1
+    assert total.score <= 1e-4
 
 
 # --- archives
