@@ -122,6 +122,7 @@ def test_every_variable_in_the_docs_exists() -> None:
     known |= {
         CONFIG_VARIABLE,
         "LABELVINO_LABEL_STUDIO_BIN",
+        "LABELVINO_LABEL_STUDIO_ML_SOURCE",
         "LABELVINO_MODEL_REGISTRY",
         "LABELVINO_SDK_PYTHON",
         "LABELVINO_TENSORFLOW_PYTHON",
