@@ -150,10 +150,11 @@ def _family(_context: click.Context, _option: click.Parameter, name: str | None)
 @click.option("--force", is_flag=True, help="Replace the output where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary for programs to stdout.")
 def convert(source: Path, target: Path, **options: Any) -> None:
-    """Convert SOURCE: a TensorFlow frozen graph (.pb), a SavedModel folder, ONNX or an IR (.xml).
+    """Convert SOURCE, a trained detector or instance segmentation model, to an IR.
 
-    The outputs must be those of the TensorFlow Object Detection API (od-api) or of Open Model Zoo,
-    Model API and Geti (model-api). The new IR is tried once before it gets its name.
+    SOURCE is a file (.pb, .tflite, .keras, .h5, .onnx, .xml, .pt, .pt2), a folder (SavedModel, Geti
+    deployment), an archive of one of them, torchvision:NAME, detectron2:CONFIG or module:factory.
+    The new IR is tried before it gets its name.
     """
     from backend.runtime.contract import ResizeRule
     from converter.convert import convert as convert_model
@@ -196,6 +197,8 @@ def convert(source: Path, target: Path, **options: Any) -> None:
             timeout_s=options["timeout"],
             phase=progress.start,
         )
+    if not options["as_json"]:
+        click.echo(f"labelvino-model: family {done.contract.family}: {done.reason}", err=True)
     for note in done.notes:
         click.echo(f"labelvino-model: {note}", err=True)
     if options["as_json"]:
