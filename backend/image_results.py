@@ -8,6 +8,7 @@ from hashlib import sha256
 from threading import Lock
 from typing import Protocol
 
+from backend.recent_images import RecentImages
 from backend.result_cache import ResultCache, result_key
 from backend.runtime.candidates import Candidates
 from backend.runtime.detections import Detections
@@ -49,6 +50,7 @@ class ImageResults:
         self._max_detections = max_detections
         self._cache = cache
         self._large_image = Lock()
+        self._recent = RecentImages()
 
     def of_address(
         self, url: str, min_score: float, *, task_id: int | None, deadline: float
@@ -61,7 +63,7 @@ class ImageResults:
         cache = self._cache
         if cache is None:
             data = self._source.fetch(url, task_id=task_id, deadline=deadline)
-            return self.of_image(data, min_score)[1]
+            return self._candidates(data, min_score)[1].detections(min_score, self._max_detections)
         known = cache.addresses.get(task_id, url)
         if known is not None:
             found = cache.find(self._key(known), self._is_enough(min_score))
@@ -80,18 +82,34 @@ class ImageResults:
         cache.addresses.put(task_id, url, image_digest)
         return found.detections(min_score, self._max_detections)
 
+    def pixels(self, url: str, *, task_id: int | None, deadline: float) -> DecodedImage:
+        """The image that a task's address leads to, whole; kept for a moment.
+
+        Raises FetchError or ImageError.
+        """
+        image = self._recent.get(task_id, url)
+        if image is None:
+            data = self._source.fetch(url, task_id=task_id, deadline=deadline)
+            with self._turn_of(data):
+                image = decode_image(data, self._limits)
+            self._recent.put(task_id, url, image)
+        return image
+
     def of_image(self, data: bytes, min_score: float) -> tuple[DecodedImage, Detections]:
         """An image's bytes -> its pixels, and detections from `min_score` on; no cache is asked.
 
         Raises ImageError or InferenceError.
         """
         image, found = self._candidates(data, min_score)
+        if image.full_size is not None:
+            image = decode_image(data, self._limits)
         return image, found.detections(min_score, self._max_detections)
 
     def _candidates(self, data: bytes, floor_score: float) -> tuple[DecodedImage, Candidates]:
         large = pixel_count(data) > _LARGE_PIXELS
         with self._large_image if large else nullcontext():
-            image = decode_image(data, self._limits)
+            # At a reduced scale where the model looks at no more.
+            image = decode_image(data, self._limits, self._engine.needed_size)
             return image, self._engine.candidates(image, floor_score, self._max_detections)
 
     def _key(self, image_digest: str) -> str:

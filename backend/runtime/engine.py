@@ -22,7 +22,7 @@ from backend.runtime.detections import Detections
 from backend.runtime.errors import ContractError, DeviceError, InferenceError
 from backend.runtime.image import DecodedImage
 from backend.runtime.masks import cut_mask
-from backend.runtime.resize import ResizeGeometry, resize_image
+from backend.runtime.resize import ResizeGeometry, needed_size, resize_image
 
 Precision = Literal["auto", "f32", "f16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -124,6 +124,15 @@ class Engine:
         except (RuntimeError, KeyError, AttributeError, TypeError):
             return UNKNOWN
         return found.pop() if len(found) == 1 else UNKNOWN
+
+    @property
+    def compiled(self) -> ov.CompiledModel:
+        """What OpenVINO made of the model, for whoever measures it."""
+        return self._compiled
+
+    def needed_size(self, width: int, height: int) -> tuple[int, int]:
+        """Of an image's width and height, the least that its pixels must have for this model."""
+        return needed_size(self.contract.resize, width, height)
 
     def infer(self, image: DecodedImage) -> tuple[RawOutputs, ResizeGeometry]:
         """Run the model on one image; waits for a free request. Raises InferenceError."""

@@ -83,7 +83,8 @@ def resize_image(
     geometry = plan_resize(rule, image.width, image.height)
     pixels = image.pixels
     size = (geometry.scaled_width, geometry.scaled_height)
-    if size != (image.width, image.height):
+    height, width = pixels.shape[:2]
+    if size != (width, height):
         shrink = max(image.width / size[0], image.height / size[1])
         method = _INTERPOLATION[rule.interpolation]
         if shrink > rule.antialias_above:
@@ -95,6 +96,18 @@ def resize_image(
         padded[y : y + size[1], x : x + size[0]] = pixels
         pixels = padded
     return np.ascontiguousarray(pixels)[np.newaxis], geometry
+
+
+def needed_size(rule: ResizeRule, width: int, height: int) -> tuple[int, int]:
+    """Width and height that an image's pixels must have at least, so that a model sees no less.
+
+    A model that resizes itself gets all of them, and so does one that is not to be antialiased.
+    """
+    geometry = plan_resize(rule, width, height)
+    shrink = max(width / geometry.scaled_width, height / geometry.scaled_height)
+    if shrink <= rule.antialias_above:
+        return width, height
+    return geometry.scaled_width, geometry.scaled_height
 
 
 def _round(value: float) -> int:

@@ -129,3 +129,47 @@ def test_limits_are_checked_before_decoding() -> None:
         decode_image(huge)
     with pytest.raises(ImageError, match="LABELVINO_MAX_IMAGE_BYTES"):
         decode_image(huge, ImageLimits(max_bytes=100))
+
+
+def half(width: int, height: int) -> tuple[int, int]:
+    return width // 2, height // 2
+
+
+@pytest.mark.parametrize("orientation", CORNERS)
+def test_a_jpeg_is_decoded_at_a_reduced_scale_where_that_is_enough(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = decode_image(encoded(corner_image(320, 160), "JPEG", exif=exif), needed=half)
+    turned = orientation >= 5
+    assert (image.width, image.height) == ((160, 320) if turned else (320, 160))
+    assert image.pixels.shape[:2] == ((160, 80) if turned else (80, 160))
+    x, y = CORNERS[orientation]
+    r, g, _ = image.pixels[140 * y // (1 + (not turned)) + 5, 140 * x // (1 + turned) + 5]
+    assert r > 200 and g < 60
+
+
+@pytest.mark.parametrize("width", [161, 319, 320, 321, 2999])
+def test_a_reduced_image_has_all_that_is_needed(width: int) -> None:
+    data = encoded(Image.new("RGB", (width, 77), (9, 90, 200)), "JPEG")
+    image = decode_image(data, needed=lambda w, h: (160, 20))
+    assert (image.width, image.height) == (width, 77)
+    assert image.pixels.shape[0] >= 20 and image.pixels.shape[1] >= 160
+    assert image.digest == hashlib.sha256(data).hexdigest()
+
+
+def test_what_is_needed_whole_or_is_no_jpeg_keeps_its_pixels() -> None:
+    whole = decode_image(encoded(corner_image(), "JPEG"), needed=lambda w, h: (w, h))
+    png = decode_image(encoded(corner_image(), "PNG"), needed=half)
+    assert whole.full_size is None and png.full_size is None
+    assert whole.pixels.shape == png.pixels.shape == (16, 32, 3)
+
+
+def test_limits_hold_for_the_full_size() -> None:
+    data = encoded(corner_image(320, 160), "JPEG")
+    with pytest.raises(ImageError, match="320x160 pixels"):
+        decode_image(data, ImageLimits(max_pixels=320 * 160 - 1), needed=half)
+
+
+def test_a_full_size_below_the_pixels_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than"):
+        DecodedImage(np.zeros((4, 8, 3), np.uint8), 1, "", full_size=(7, 4))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backend.runtime.contract import ResizeRule
 from backend.runtime.errors import ContractError
 from backend.runtime.image import DecodedImage
-from backend.runtime.resize import plan_resize, resize_image
+from backend.runtime.resize import needed_size, plan_resize, resize_image
 
 RULES = [
     "none",
@@ -114,3 +114,30 @@ def test_none_hands_the_pixels_on() -> None:
     source = image(31, 17)
     tensor, _ = resize_image(source, ResizeRule.parse("none"))
     assert np.array_equal(tensor[0], source.pixels)
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "needed"),
+    [
+        ("none", (4000, 3000), (4000, 3000)),
+        ("shortest-edge:320:640", (4000, 3000), (427, 320)),
+        ("shortest-edge:320:640", (700, 650), (345, 320)),
+        ("shortest-edge:320:640", (640, 640), (640, 640)),  # not shrunk by more than 2
+        ("stretch:100x400", (300, 300), (100, 400)),
+        ("fit:100x100", (50, 40), (50, 40)),
+    ],
+)
+def test_needed_of_an_image(rule: str, size: tuple[int, int], needed: tuple[int, int]) -> None:
+    assert needed_size(ResizeRule.parse(rule), *size) == needed
+
+
+def test_a_reduced_image_becomes_the_same_input() -> None:
+    """Blocks of 8x8 pixels are of one colour, so that 1/2 to 1/8 of them loses nothing."""
+    tiles = np.random.default_rng(1).integers(0, 256, (30, 40, 3), np.uint8)
+    pixels = tiles.repeat(32, axis=0).repeat(32, axis=1)
+    rule = ResizeRule.parse("stretch:40x30")
+    whole, geometry = resize_image(DecodedImage(pixels, 1, ""), rule)
+    reduced = DecodedImage(np.ascontiguousarray(pixels[::8, ::8]), 1, "", (1280, 960))
+    small, same_geometry = resize_image(reduced, rule)
+    assert geometry == same_geometry
+    np.testing.assert_array_equal(small, whole)
