@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import click
 
 from backend.runtime import command_line
+from converter.commands.benchmark import benchmark
+from converter.commands.compare import compare
 from converter.commands.fetch import fetch
 from converter.commands.list_models import list_models
 
@@ -231,6 +233,8 @@ def inspect(file: Path, extension: tuple[Path, ...], as_json: bool) -> None:
 
 cli.add_command(fetch)
 cli.add_command(list_models)
+cli.add_command(compare)
+cli.add_command(benchmark)
 
 
 def main() -> NoReturn:

@@ -83,6 +83,11 @@ def gather_options(
     return options, tuple(said)
 
 
+def preprocessing_said(source: SourceModel, wishes: Wishes) -> Preprocessing:
+    """What command and source say of the preparation. Raises ConversionError."""
+    return _preprocessing(source, wishes, own_contract(source), [])
+
+
 def score_threshold(source: SourceModel, wishes: Wishes) -> float:
     """The command's, else the source's own, else the default."""
     if wishes.score_threshold is not None:

@@ -25,6 +25,14 @@ _SENTENCES = {
     "adapt": "bringing it to the contract",
     "write": "writing the IR",
     "verify": "trying the IR in a process of its own",
+    "fetch": "fetching the project's images",
+    "parent": "looking at the images with the parent",
+    "calibrate": "calibrating and quantising",
+    "check": "comparing with the parent",
+    "images": "looking at the images",
+    "throughput": "measuring throughput",
+    "starts": "starting each model by itself",
+    "report": "writing the report",
 }
 
 

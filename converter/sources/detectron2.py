@@ -14,7 +14,14 @@ from backend.runtime.contract import Label, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter.coco import COCO_LABELS
 from converter.contracts.family import ColorOrder
-from converter.sources.source import LoadOptions, SourceFacts, SourceModel, digest_files, reason_of
+from converter.sources.source import (
+    LoadOptions,
+    NativeModule,
+    SourceFacts,
+    SourceModel,
+    digest_files,
+    reason_of,
+)
 from converter.sources.torch_module import (
     convert_module,
     example_pixels,
@@ -55,9 +62,8 @@ def load_detectron2(config: str, options: LoadOptions) -> SourceModel:
     pixels = example_pixels(options, _TRACED_SHORT_SIDE)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     return SourceModel(
-        model=convert_module(
-            traceable(model), image, output_names(model), shape=[1, 3, -1, -1], what=source
-        ),
+    native = NativeModule(traceable(model), tuple(output_names(model)))
+        model=convert_module(native.module, image, native.names, shape=[1, 3, -1, -1], what=source),
         path=Path(source),
         format=FAMILY,
         digest=hashlib.sha256((cfg.dump() + digest_files([path])).encode()).hexdigest(),
@@ -71,6 +77,7 @@ def load_detectron2(config: str, options: LoadOptions) -> SourceModel:
             color_order=_color_order(cfg, source),
         ),
     )
+        native=native,
 
 
 def traceable(model: Any) -> Any:

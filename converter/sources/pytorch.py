@@ -50,6 +50,7 @@ def load_factory(source: str, options: LoadOptions) -> SourceModel:
             digest=digest,
             framework_version=version,
             facts=torchvision.facts_of(module, f"{source} gives torchvision's detector"),
+            native=torchvision.native_of(module),
         )
     example, shape = _example(options)
     return SourceModel(

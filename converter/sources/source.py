@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
 from openvino._offline_transformations import apply_moc_transformations
@@ -49,6 +50,14 @@ class SourceFacts:
 
 
 @dataclass(frozen=True, eq=False)
+class NativeModule:
+    """A PyTorch module from the model's input tensor to a tuple; `names`: of its outputs."""
+
+    module: Any
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class SourceModel:
     """What a source module returns.
 
@@ -63,6 +72,7 @@ class SourceModel:
     framework_version: str = ""
     model_info: dict[str, str] = field(default_factory=dict)
     facts: SourceFacts = field(default_factory=SourceFacts)
+    native: NativeModule | None = None
 
 
 def digest_files(paths: Iterable[Path]) -> str:

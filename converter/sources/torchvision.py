@@ -8,7 +8,13 @@ from typing import Any
 from backend.runtime.contract import Label, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter.coco import COCO_LABELS
-from converter.sources.source import LoadOptions, SourceFacts, SourceModel, digest_files
+from converter.sources.source import (
+    LoadOptions,
+    NativeModule,
+    SourceFacts,
+    SourceModel,
+    digest_files,
+)
 from converter.sources.torch_module import (
     convert_module,
     example_pixels,
@@ -50,6 +56,7 @@ def load_torchvision(name: str, options: LoadOptions) -> SourceModel:
         digest=digest,
         framework_version=_versions(),
         facts=facts_of(model, f"the source is {source}", _own_labels(name, digest), notes),
+        native=native_of(model),
     )
 
 
@@ -73,8 +80,14 @@ def convert_rcnn(model: Any, options: LoadOptions, what: str) -> Any:
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     else:
         image = torch.from_numpy(pixels).float()
-    names = ["boxes", "labels", "scores"] + (["masks"] if model.roi_heads.has_mask() else [])
-    return convert_module(_wrapped(model), image, names, shape=[1, 3, -1, -1], what=what)
+    native = native_of(model)
+    return convert_module(native.module, image, native.names, shape=[1, 3, -1, -1], what=what)
+
+
+def native_of(model: Any) -> NativeModule:
+    """The module that is converted."""
+    masks = ("masks",) if model.roi_heads.has_mask() else ()
+    return NativeModule(_wrapped(model), ("boxes", "labels", "scores", *masks))
 
 
 def facts_of(
