@@ -16,6 +16,7 @@ from backend.runtime.errors import ConversionError
 from converter.clock import Clock
 from converter.contracts import Adapted, Family, detect, family_named
 from converter.contracts.lost_names import find_od_api, is_nameless
+from converter.contracts.od_api import OdApi
 from converter.facts import Wishes, gather_options, precision_of, score_threshold
 from converter.fixed_size import fix_size
 from converter.graph import describe_ports, name_output
@@ -107,6 +108,9 @@ def _adapt(source: SourceModel, wishes: Wishes) -> tuple[Adapted, str, str, tupl
     source = replace(source, model=apply_ovc_options(source.model, wishes.ovc))
     if wishes.family is not None:
         family, reason = family_named(wishes.family), "--family says so"
+        fits, _ = family.recognise(source.model)
+        if not fits and isinstance(family, OdApi) and is_nameless(source.model):
+            _find_names(source.model, wishes)
     elif source.facts.family is not None:
         family, reason = family_named(source.facts.family), source.facts.family_reason
     else:
@@ -131,12 +135,16 @@ def _detect(model: ov.Model, wishes: Wishes) -> tuple[Family, str]:
     except ConversionError:
         if not is_nameless(model):
             raise
-    ids = [label.id for label in read_labels(wishes.labels)] if wishes.labels else []
-    answers = answers_of(model)
-    for index, name in find_od_api(model, answers, ids).items():
-        name_output(model, index, name)
+    _find_names(model, wishes)
     family, reason = detect(model)
     return family, f"the values of its outputs for one picture say which is which: {reason}"
+
+
+def _find_names(model: ov.Model, wishes: Wishes) -> None:
+    """Name the outputs by what they hold. Raises ConversionError where that tells nothing."""
+    ids = [label.id for label in read_labels(wishes.labels)] if wishes.labels else []
+    for index, name in find_od_api(model, answers_of(model), ids).items():
+        name_output(model, index, name)
 
 
 def _contract(

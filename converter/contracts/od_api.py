@@ -14,7 +14,8 @@ import openvino.opset13 as ops
 from backend.runtime.contract import MaskFrame, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter import graph
-from converter.contracts.family import About, Adapted, AdaptOptions
+from converter.contracts.family import About, Adapted, AdaptOptions, Preprocessing
+from converter.contracts.preprocessing import embed_preprocessing
 from converter.contracts.size import check_resize
 
 _BOXES, _SCORES, _CLASSES = "detection_boxes", "detection_scores", "detection_classes"
@@ -52,7 +53,7 @@ class OdApi:
         fits, reason = self.recognise(model)
         if not fits:
             raise ConversionError(f"the model is not of the family {self.name}: {reason}.")
-        _refuse_preprocessing(options)
+        _refuse_preprocessing(model, options)
         resize, assumed = _prepare_input(model, options)
         found = {
             name: graph.tensor_of(output)
@@ -77,17 +78,21 @@ class OdApi:
         return Adapted(adapted, options.labels, resize, frame, assumed)
 
 
-def _refuse_preprocessing(options: AdaptOptions) -> None:
+def _refuse_preprocessing(model: ov.Model, options: AdaptOptions) -> None:
     given = options.preprocessing
     if options.mask_frame == "image":
         raise ConversionError(
             "masks of the family od-api fill their boxes: leave out --mask-frame image."
         )
-    if given.mean_values or given.scale_values or given.color_order == "bgr":
+    if _is_told(given) and not graph.single_input(model).get_element_type().is_real():
         raise ConversionError(
             "a model of the family od-api takes RGB and normalises inside: leave out "
             "--mean-values, --scale-values and --color-order."
         )
+
+
+def _is_told(given: Preprocessing) -> bool:
+    return bool(given.mean_values or given.scale_values or given.color_order == "bgr")
 
 
 def _prepare_input(model: ov.Model, options: AdaptOptions) -> tuple[ResizeRule, tuple[str, ...]]:
@@ -104,30 +109,29 @@ def _prepare_input(model: ov.Model, options: AdaptOptions) -> tuple[ResizeRule, 
         raise ConversionError(f"the input must have the shape [1,H,W,3], but has {shape}.")
     fixed = ov.PartialShape([ov.Dimension(1), shape[1], shape[2], ov.Dimension(3)])
     image.node.set_partial_shape(fixed)
-    if kind != ov.Type.u8:
-        _take_bytes(image)
     model.validate_nodes_and_infer_types()
+    said = _take_bytes(model, options.preprocessing) if kind != ov.Type.u8 else ()
     if options.resize is not None:
         check_resize(options.resize, fixed[1], fixed[2])
-        return options.resize, ()
+        return options.resize, said
     if fixed[1].is_dynamic or fixed[2].is_dynamic:
-        return ResizeRule("none"), ()
+        return ResizeRule("none"), said
     height, width = fixed[1].get_length(), fixed[2].get_length()
+    size = f"the input has the fixed size {width}x{height}: --resize stretch:{width}x{height}"
+    return ResizeRule("stretch", width=width, height=height), (*said, size)
+
+
+def _take_bytes(model: ov.Model, given: Preprocessing) -> tuple[str, ...]:
+    """Let a graph that wants another number type take u8; a float one may be normalised outside."""
+    kind = model.input(0).get_element_type()
+    image = Preprocessing(given.color_order or "rgb", given.mean_values, given.scale_values)
+    embed_preprocessing(model, image)
+    if _is_told(given) or not kind.is_real():
+        return ()
     return (
-        ResizeRule("stretch", width=width, height=height),
-        (f"the input has the fixed size {width}x{height}: --resize stretch:{width}x{height}",),
+        f"the input is {kind.to_string()} and is taken to hold 0..255: say --mean-values and "
+        "--scale-values if it does not",
     )
-
-
-def _take_bytes(image: ov.Output) -> None:
-    """Let a graph that wants another number type take u8."""
-    kind = image.get_element_type()
-    readers = list(image.get_target_inputs())
-    image.node.set_element_type(ov.Type.u8)
-    image.node.validate_and_infer_types()
-    converted = ops.convert(image, kind.to_string())
-    for reader in readers:
-        reader.replace_source_output(converted.output(0))
 
 
 def _check_ranks(found: dict[str, ov.Output]) -> None:

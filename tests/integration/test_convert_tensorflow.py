@@ -179,6 +179,9 @@ def test_names_that_the_command_says(made: Path, capsys: pytest.CaptureFixture[s
     summary = json.loads(capsys.readouterr().out)
     assert summary["family"] == "od-api"
     assert summary["mask_frame"] is None  # the masks were not among them
+    assert run([*command, "--family", "od-api"]) == 0  # found by value then too
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["family_reason"], summary["mask_frame"]) == ("--family says so", "box")
     assert run([*command, "--output", f"{names},detection_classes=Identity_9"]) == 1
     assert "has no output 'Identity_9'" in capsys.readouterr().err
 

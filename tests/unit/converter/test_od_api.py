@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13 as ops
 from toy_sources import od_api_model
 
 from backend.runtime.contract import Label, ResizeRule
@@ -111,6 +112,45 @@ def test_a_fixed_input_is_stretched_to() -> None:
 def test_preprocessing_is_refused(given: Preprocessing) -> None:
     with pytest.raises(ConversionError, match="normalises inside"):
         OdApi().adapt(od_api_model([]), AdaptOptions(COCO_LABELS, preprocessing=given))
+
+
+@pytest.mark.parametrize(
+    ("given", "seen", "said"),
+    [
+        (Preprocessing(), 200.0, "taken to hold 0..255"),
+        (Preprocessing(scale_values=(255.0,)), 200 / 255, ""),
+        (Preprocessing(None, (100.0,), (50.0,)), 2.0, ""),
+        (Preprocessing(color_order="bgr"), 10.0, ""),
+    ],
+)
+def test_a_float_input_may_be_normalised_outside(
+    given: Preprocessing, seen: float, said: str
+) -> None:
+    """As TensorFlow Lite models have it: the score here is a hundredth of the first channel."""
+    image = ops.parameter([1, 8, 6, 3], np.float32)
+    image.output(0).set_names({"input:0"})
+    first = ops.slice(image, [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1])
+    score = ops.multiply(ops.reshape(first, np.array([1, 1]), False), np.float32(0.01))
+    outputs = {
+        "detection_boxes": ops.add(ops.multiply(ops.unsqueeze(score, 2), np.float32(0)),
+                                   np.float32([[[0, 0, 1, 1]]])),
+        "detection_scores": score,
+        "detection_classes": ops.add(ops.multiply(score, np.float32(0)), np.float32(1)),
+        "num_detections": ops.constant(np.float32([1])),
+    }  # fmt: skip
+    results = []
+    for name, node in outputs.items():
+        result = ops.result(node)
+        result.output(0).set_names({name})
+        results.append(result)
+    model = ov.Model(results, [image], "float")
+    options = AdaptOptions(COCO_LABELS, preprocessing=given)
+    adapted = OdApi().adapt(model, options)
+    assert said in " ".join(adapted.assumed)
+    compiled = ov.compile_model(adapted.model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    pixels = np.full((1, 8, 6, 3), (200, 20, 10), np.uint8)
+    found = {min(port.names): value for port, value in compiled({0: pixels}).items()}
+    np.testing.assert_allclose(found["boxes"], [[0, 0, 6, 8, seen / 100]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2, -1, -1, 3), (1, -1, -1, 4)])
