@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import SecretStr
@@ -56,10 +57,21 @@ def configure_logs(
 
 def start_logs(settings: Settings) -> None:
     """The log of a process that serves or works, as its settings say."""
-    hidden = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    secrets_given = [v.get_secret_value() for _, v in settings if isinstance(v, SecretStr)]
+    hidden = [_secret_part(text) for text in secrets_given]
     configure_logs(settings.log_level, settings.log_format, hidden)
     for note in settings.notes:
         logging.getLogger("labelvino").warning("%s", note)
+
+
+def _secret_part(text: str) -> str:
+    """The password of an address, else all of it."""
+    if "://" not in text:
+        return text
+    try:
+        return urlsplit(text).password or ""
+    except ValueError:
+        return text
 
 
 def choose_request_id(given: str | None) -> str:

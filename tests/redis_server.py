@@ -16,7 +16,10 @@ START_TIMEOUT_S = 20.0
 
 
 class RedisServer:
-    """Started at once; `kill` and `start` end and begin it again on the same port, empty."""
+    """Started at once; `kill` and `start` end and begin it again on the same port.
+
+    Empty then, unless it was given "--appendonly", "yes".
+    """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         """`arguments`: further options, such as "--requirepass", "secret"."""

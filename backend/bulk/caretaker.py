@@ -87,7 +87,7 @@ class Caretaker:
             with self._redis.pipeline() as pipeline:
                 pipeline.lrem(rq.intermediate_queue_key, 1, job_id)
                 if job is not None:
-                    rq.enqueue_job(job, pipeline=pipeline, at_front=True)
+                    self._jobs.enqueue(job, pipeline=pipeline, at_front=True)
                 pipeline.execute()
 
     def _close_runs(self, *, ghosts: bool) -> None:

@@ -198,7 +198,7 @@ class JobQueue:
         """As if it had not been taken."""
         with self.redis.pipeline() as pipeline:
             self._drop(job, execution, pipeline, delete=False)
-            self.rq.enqueue_job(job, pipeline=pipeline, at_front=True)
+            self.enqueue(job, pipeline=pipeline, at_front=True)
             pipeline.execute()
 
     def closed(self, job: Job, execution: Execution | None, chunk: Chunk, error: str = "") -> None:
@@ -217,7 +217,7 @@ class JobQueue:
             with self.redis.pipeline() as pipeline:
                 pipeline.zrem(registry.key, job_id)
                 if job is not None:
-                    self.rq.enqueue_job(job, pipeline=pipeline)
+                    self.enqueue(job, pipeline=pipeline)
                 pipeline.execute()
 
     def cancel(self, run_id: str) -> int:
@@ -269,8 +269,13 @@ class JobQueue:
         self, run_id: str, jobs: Sequence[Job], pipeline: Pipeline, *, at_front: bool = False
     ) -> None:
         for job in jobs:
-            self.rq.enqueue_job(job, pipeline=pipeline, at_front=at_front)
+            self.enqueue(job, pipeline=pipeline, at_front=at_front)
         self.ledger.opened(run_id, [job.id for job in jobs], pipeline)
+
+    def enqueue(self, job: Job, *, pipeline: Pipeline, at_front: bool = False) -> None:
+        """As a part of a transaction, which RQ's public method is not made for."""
+        pipeline.sadd(self.rq.redis_queues_keys, self.rq.key)
+        self.rq._enqueue_job(job, pipeline=pipeline, at_front=at_front)
 
     def _job(self, order: Order, kind: Kind, ids: Sequence[int], job_id: str) -> Job:
         kwargs: dict[str, Any] = {"kind": kind, "ids": list(ids), "order": order.to_json()}

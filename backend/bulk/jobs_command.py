@@ -12,7 +12,7 @@ from redis import Redis
 from backend.bulk.job import chunks
 from backend.bulk.job_queue import JobQueue, Kind
 from backend.bulk.ledger import Ledger, Run
-from backend.bulk.queue_access import open_queue, queue_address
+from backend.bulk.queue_access import open_queue, queue_address, redis_explained
 from backend.settings import Settings
 
 _SHOWN = 5  # tasks of one reason
@@ -20,7 +20,7 @@ _SHOWN = 5  # tasks of one reason
 
 def tell_jobs(settings: Settings, project_id: int | None, *, as_json: bool) -> None:
     """Everything to stdout."""
-    with open_queue(settings) as redis:
+    with redis_explained(settings), open_queue(settings) as redis:
         found = [_content(JobQueue(redis, run.queue), run) for run in _runs(redis, project_id)]
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
@@ -34,7 +34,7 @@ def tell_jobs(settings: Settings, project_id: int | None, *, as_json: bool) -> N
 def retry_dead(settings: Settings, project_id: int | None) -> None:
     """Tasks that were given up, into the queue again, with the options they had."""
     tasks = 0
-    with open_queue(settings) as redis:
+    with redis_explained(settings), open_queue(settings) as redis:
         for run in _runs(redis, project_id):
             ledger = Ledger(redis)
             dead = ledger.dead(run.id)
@@ -49,7 +49,7 @@ def retry_dead(settings: Settings, project_id: int | None) -> None:
 
 def cancel_jobs(settings: Settings, project_id: int | None) -> None:
     """Jobs that are under way go on to their end."""
-    with open_queue(settings) as redis:
+    with redis_explained(settings), open_queue(settings) as redis:
         runs = _runs(redis, project_id)
         tasks = sum(JobQueue(redis, run.queue).cancel(run.id) for run in runs)
     click.echo(f"labelvino: {tasks} tasks are taken back; what is under way ends", err=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis
@@ -41,6 +43,18 @@ def open_queue(settings: Settings) -> Redis:
 def queue_address(settings: Settings) -> str:
     """The address as messages may show it."""
     return shown_redis(settings.queue_url.get_secret_value()) if settings.queue_url else ""
+
+
+@contextmanager
+def redis_explained(settings: Settings) -> Iterator[None]:
+    """Where Redis answers but refuses, that becomes a SettingsError."""
+    try:
+        yield
+    except RedisError as error:
+        raise SettingsError(
+            f"Redis at {queue_address(settings)} refuses ({redis_reason(error)}): correct what it "
+            "names, such as its maxmemory or the rights of its user; then the same command goes on."
+        ) from error
 
 
 def _look(client: Redis, where: str) -> None:

@@ -66,8 +66,10 @@ def _start(data: Path, files: Path, port: int, log: Path) -> ServerProcess:
     return ServerProcess(command, _environment(data, files), log, data)
 
 
-def _run(data: Path, files: Path, log: Path, timeout_s: float) -> tuple[ServerProcess, str]:
-    port = free_port()
+def _run(
+    data: Path, files: Path, log: Path, timeout_s: float, port: int | None = None
+) -> tuple[ServerProcess, str]:
+    port = port or free_port()
     process = _start(data, files, port, log)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -113,7 +115,14 @@ class StudioServer:
         self.files = folder / "files"
         self.files.mkdir()
         shutil.copytree(migrated_template(logs), data)
+        self._data, self._logs = data, logs
         self._process, self.url = _run(data, self.files, logs / "label-studio.log", START_TIMEOUT_S)
 
     def stop(self) -> None:
         self._process.stop()
+
+    def start_again(self) -> None:
+        """After `stop`: on the same port, with the same database."""
+        port = int(self.url.rpartition(":")[2])
+        log = self._logs / "label-studio-again.log"
+        self._process, _ = _run(self._data, self.files, log, START_TIMEOUT_S, port)
