@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 
 from backend.bulk.chunk import ChunkWork
 from backend.bulk.tally import Tally
@@ -35,19 +36,30 @@ def run_chunks(
 
     jobs = ((work.leave_blank, ids) for ids in chunks(blank))
     more = ((work.predict, ids) for ids in chunks(predict))
+
+    def stop() -> None:
+        pool.stop()
+        work.patience.stop()
+
+    side_by_side((partial(one, run, ids) for run, ids in chain(jobs, more)), stop)
+
+
+def side_by_side(calls: Iterable[Callable[[], None]], stop: Callable[[], None]) -> None:
+    """Make the calls, a few at a time; the next one is asked for when there is room.
+
+    Where one raises, or Ctrl-C is pressed, `stop` is called, those under way end, and it is raised.
+    """
     with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="chunk") as threads:
         running: set[Future[None]] = set()
         try:
-            for source in (jobs, more):
-                for run, ids in source:
-                    if len(running) >= _SIDE_BY_SIDE:
-                        running = _wait_for_one(running)
-                    running.add(threads.submit(one, run, ids))
+            for call in calls:
+                if len(running) >= _SIDE_BY_SIDE:
+                    running = _wait_for_one(running)
+                running.add(threads.submit(call))
             while running:
                 running = _wait_for_one(running)
         except BaseException:
-            pool.stop()  # chunks under way write what they have, and end
-            work.patience.stop()
+            stop()  # chunks under way write what they have, and end
             raise
 
 

@@ -20,13 +20,20 @@ _REASONS_SHOWN = 20
 
 @dataclass
 class Summary:
-    """`shown`: the project; `seconds`: of work; `from_cache`: images that cost no inference."""
+    """What came of a run.
+
+    shown        the project or file
+    seconds      of work
+    from_cache   images that cost no inference
+    what         kind of `shown`
+    """
 
     shown: str
     model_version: str
     tally: Tally = field(default_factory=Tally)
     seconds: float = 0.0
     from_cache: int = 0
+    what: str = "project"
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -48,7 +55,7 @@ class Summary:
         parts += [f"{tally.skipped} skipped"] if tally.skipped else []
         parts += [f"{tally.left} not reached"] if tally.left else []
         click.echo(
-            f"project {self.shown}: {', '.join(parts)} in {self.seconds:.0f} s{rate}; "
+            f"{self.what} {self.shown}: {', '.join(parts)} in {self.seconds:.0f} s{rate}; "
             f"version {self.model_version}",
             err=True,
         )
@@ -67,7 +74,7 @@ class Summary:
             click.echo(f"  task {named}{more}: {reason}", err=True)
         if len(reasons) > _REASONS_SHOWN:
             rest = len(reasons) - _REASONS_SHOWN
-            click.echo(f"  and {rest} more reasons: --failed FILE keeps them all", err=True)
+            click.echo(f"  and {rest} more reasons: --json shows them all", err=True)
 
     def _tell_labels(self) -> None:
         table = Table("label", box=None, padding=(0, 2))
@@ -89,7 +96,7 @@ class Summary:
     def _content(self) -> dict[str, object]:
         tally = self.tally
         return {
-            "project": self.shown,
+            self.what: self.shown,
             "model_version": self.model_version,
             "done": tally.done,
             "empty": tally.empty,

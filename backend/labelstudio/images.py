@@ -28,7 +28,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+._-]*):", re.IGNORECASE)
 # s3, gs and azure-blob are Label Studio's; the others are spellings of its paid editions.
 _CLOUD = frozenset({"s3", "s3s", "gs", "gcs", "azure-blob", "azure-spi", "azure_spi"})
 # First folders of Label Studio's own addresses; other absolute paths are files on disk.
-_LABEL_STUDIO_FOLDERS = frozenset({"data", "storage-data", "tasks", "projects", "api", "static"})
+LABEL_STUDIO_FOLDERS = frozenset({"data", "storage-data", "tasks", "projects", "api", "static"})
 
 _NO_LABEL_STUDIO = (
     "this address needs Label Studio, and none is configured: set LABEL_STUDIO_URL and "
@@ -136,7 +136,7 @@ class ImageFetcher:
     def _is_label_studio_path(self, url: str) -> bool:
         if self._label_studio is not None and self._label_studio.has_prefix(url):
             return True
-        return url.lstrip("/").split("/", 1)[0] in _LABEL_STUDIO_FOLDERS
+        return url.lstrip("/").split("/", 1)[0] in LABEL_STUDIO_FOLDERS
 
     def _local_copy(self, url: str) -> bytes | None:
         """The file on disk that a Label Studio address or an absolute path means; None: not here.

@@ -1,0 +1,1 @@
+"""Predictions for tasks in files, into a file that Label Studio imports."""
