@@ -15,6 +15,7 @@ import click
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.failures import check_failures_path, read_failures, write_failures
 from backend.bulk.prelabel import Prelabelling
+from backend.bulk.queue_access import redis_explained
 from backend.bulk.queue_command import open_queued, tell_enqueued, tell_waiting
 from backend.bulk.queued import QueuedPrelabelling
 from backend.bulk.selection import Plan, Selection
@@ -106,7 +107,8 @@ def _opened(settings: Settings, wishes: JobWishes) -> Iterator[AnyPrelabelling]:
         options = _chunk_options(wishes, ids)
         patience = Patience(give_up_s=math.inf) if wishes.watch else Patience()
         if settings.queue_url is not None:
-            yield open_queued(settings, api, project, options, patience)
+            with redis_explained(settings):
+                yield open_queued(settings, api, project, options, patience)
             return
         pool = FairPool(settings.tasks_at_once, in_turn=False)
         try:
