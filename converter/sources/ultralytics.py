@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.runtime.contract import Label, ResizeRule
+from backend.runtime.contract import LETTERBOX_GREY, Label, ResizeRule
 from backend.runtime.errors import ConversionError
 from converter.coco import COCO_LABELS
 from converter.sources.source import SourceFacts
@@ -33,7 +33,7 @@ def ultralytics_facts(metadata: Mapping[str, str], path: Path) -> SourceFacts | 
         )
     return SourceFacts(
         labels=_labels(_literal(metadata["names"], "names", path), path),
-        resize=_resize(_literal(metadata.get("imgsz", "None"), "imgsz", path)),
+        resize=_resize(_literal(metadata.get("imgsz", "None"), "imgsz", path), path),
     )
 
 
@@ -49,7 +49,7 @@ def _literal(text: str, key: str, path: Path) -> Any:
 def _labels(names: Any, path: Path) -> tuple[Label, ...]:
     if isinstance(names, list | tuple):
         names = dict(enumerate(names))
-    if not isinstance(names, dict) or sorted(names) != list(range(len(names))) or not names:
+    if not isinstance(names, dict) or not names or set(names) != set(range(len(names))):
         raise ConversionError(
             f"{path} has metadata 'names' that do not number its classes from 0: give --labels."
         )
@@ -59,8 +59,14 @@ def _labels(names: Any, path: Path) -> tuple[Label, ...]:
     return tuple(Label(number, name) for number, name in enumerate(found, start=1))
 
 
-def _resize(size: Any) -> ResizeRule | None:
+def _resize(size: Any, path: Path) -> ResizeRule | None:
     """`size`: [height, width], or None."""
-    if not isinstance(size, list) or len(size) != 2:
+    if size is None:
         return None
-    return ResizeRule.parse(f"letterbox:{size[1]}x{size[0]}")
+    if isinstance(size, list | tuple) and len(size) == 2:
+        height, width = size
+        if all(isinstance(side, int) and side > 0 for side in size):
+            return ResizeRule("letterbox", width=width, height=height, pad=LETTERBOX_GREY)
+    raise ConversionError(
+        f"{path} has metadata 'imgsz' that is no height and width: give --resize letterbox:WxH."
+    )
