@@ -26,9 +26,9 @@ _Values = npt.NDArray[Any]
 
 
 def is_nameless(model: ov.Model) -> bool:
-    """Whether no output has a name that says something."""
+    """Whether no output has a name that says something; PyTorch's have none at all."""
     shortest = [min(p.get_names() or {""}, key=lambda n: (len(n), n)) for p in model.outputs]
-    return bool(shortest) and all(not n or _NAMELESS.fullmatch(n) for n in shortest)
+    return any(shortest) and all(not n or _NAMELESS.fullmatch(n) for n in shortest)
 
 
 def find_od_api(

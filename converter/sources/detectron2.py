@@ -27,6 +27,7 @@ from converter.sources.torch_module import (
     example_pixels,
     import_torch,
     pad_right_and_below,
+    quiet,
 )
 from converter.sources.torch_weights import State, load_state, read_state, weights_of
 
@@ -43,6 +44,7 @@ _MAY_MISS = (
 _TRACED_SHORT_SIDE = 320
 
 
+@quiet()
 def load_detectron2(config: str, options: LoadOptions) -> SourceModel:
     """`config`: a name of the model zoo, such as COCO-Detection/faster_rcnn_R_50_FPN_1x, or a file.
 
@@ -51,8 +53,7 @@ def load_detectron2(config: str, options: LoadOptions) -> SourceModel:
     torch = import_torch(torchvision=True)
     version = _import_detectron2()
     source = f"detectron2:{config}"
-    file = _config_file(config)
-    cfg = _read_config(file)
+    cfg = read_config(config, trust=options.trust)
     _refuse(cfg, source)
     path = weights_of(options, source)
     state = read_state(path, trust=options.trust)
@@ -61,8 +62,8 @@ def load_detectron2(config: str, options: LoadOptions) -> SourceModel:
     load_state(model, state, path, source, _MAY_MISS)
     pixels = example_pixels(options, _TRACED_SHORT_SIDE)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-    return SourceModel(
     native = NativeModule(traceable(model), tuple(output_names(model)))
+    return SourceModel(
         model=convert_module(native.module, image, native.names, shape=[1, 3, -1, -1], what=source),
         path=Path(source),
         format=FAMILY,
@@ -76,8 +77,8 @@ def load_detectron2(config: str, options: LoadOptions) -> SourceModel:
             resize=_resize(cfg),
             color_order=_color_order(cfg, source),
         ),
-    )
         native=native,
+    )
 
 
 def traceable(model: Any) -> Any:
@@ -150,41 +151,49 @@ def _import_detectron2() -> str:
     return str(detectron2.__version__)
 
 
-def _config_file(config: str) -> Path:
+def read_config(config: str, *, trust: bool = False) -> Any:
+    """The configuration that a zoo name or a .yaml file stands for. Raises ConversionError.
+
+    Detectron2's own files may compute values with Python code, as RetinaNet's do; others only with
+    `trust`.
+    """
     if Path(config).suffix == ".py":
         raise ConversionError(
             f"{config} is a program (LazyConfig): give a .yaml config, or build the model in a "
             "module of yours and convert module:factory."
         )
     if Path(config).is_file():
-        return Path(config)
+        return _merged(Path(config), allow_code=trust)
     import detectron2
 
     package = Path(str(detectron2.__file__)).parent
     name = config if config.endswith(".yaml") else f"{config}.yaml"
     for folder in (package / "model_zoo" / "configs", package.parent / "configs"):
-        if (folder / name).is_file():
-            return folder / name
+        if (folder / name).resolve().is_relative_to(folder.resolve()) and (folder / name).is_file():
+            return _merged(folder / name, allow_code=True)
     raise ConversionError(
         f"there is no config file {config}, and Detectron2's model zoo has none of that name: "
         "write it as COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x."
     )
 
 
-def _read_config(file: Path) -> Any:
+def _merged(file: Path, *, allow_code: bool) -> Any:
     from detectron2.config import get_cfg
 
     cfg = get_cfg()
     try:
-        cfg.merge_from_file(str(file), allow_unsafe=False)
+        cfg.merge_from_file(str(file), allow_unsafe=allow_code)
     except KeyError as error:
-        project = (
-            "PointRend, which OpenVINO cannot convert"
-            if "POINT" in str(error)
-            else ("a project outside Detectron2's core")
-        )
+        project = "a project outside Detectron2's core"
+        if "POINT" in str(error):
+            project = "PointRend, which OpenVINO cannot convert"
         raise ConversionError(f"{file} is a config of {project}: {reason_of(error)}.") from error
     except Exception as error:  # yaml and yacs raise several types
+        if "tag:yaml.org,2002:python/" in str(error):
+            raise ConversionError(
+                f"{file} holds Python code, which would run when it is read: pass --trust if you "
+                "trust where it comes from."
+            ) from error
         raise ConversionError(f"{file} is no config of Detectron2: {reason_of(error)}.") from error
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.WEIGHTS = ""
@@ -211,6 +220,7 @@ def _refuse(cfg: Any, source: str) -> None:
         )
     if model.META_ARCHITECTURE == "GeneralizedRCNN" and model.ROI_HEADS.NAME not in _HEADS:
         raise ConversionError(f"{source} has {model.ROI_HEADS.NAME}: only {', '.join(_HEADS)} do.")
+    _color_order(cfg, source)
     if model.KEYPOINT_ON:
         raise ConversionError(f"{source} finds keypoints, which the contract has no place for.")
     if model.LOAD_PROPOSALS or model.PROPOSAL_GENERATOR.NAME == "PrecomputedProposals":
@@ -241,11 +251,16 @@ def _build(cfg: Any, source: str) -> Any:
         raise ConversionError(
             f"Detectron2 cannot build {source}: {reason_of(error)}: check the config."
         ) from error
+    refuse_square_padding(model, source)
+    return model
+
+
+def refuse_square_padding(model: Any, source: str) -> None:
+    """Raises ConversionError for backbones such as ViTDet's."""
     if model.backbone.padding_constraints.get("square_size", 0) > 0:
         raise ConversionError(
             f"{source} pads its images to a square (square_size), which cannot be converted."
         )
-    return model
 
 
 def _resize(cfg: Any) -> ResizeRule:

@@ -154,7 +154,21 @@ def _convert_exported(path: Path) -> Any:
         raise ConversionError(
             f"{path} is no program of torch.export, or was cut off: {reason_of(error)}."
         ) from error
-    return convert_traced(program, shape=None, what=str(path))
+    return convert_traced(program, shape=_exported_shape(program, path), what=str(path))
+
+
+def _exported_shape(program: Any, path: Path) -> list[int]:
+    """The shape of the one input that is given at each call; -1 for what may change."""
+    import torch
+
+    given = set(program.graph_signature.user_inputs)
+    images = [node.meta["val"] for node in program.graph.nodes if node.name in given]
+    if len(images) != 1 or not isinstance(images[0], torch.Tensor):
+        raise ConversionError(
+            f"{path} has {len(images)} inputs, but only programs with the one input of an image "
+            "can be converted: export the model with one tensor."
+        )
+    return [side if isinstance(side, int) else -1 for side in images[0].shape]
 
 
 def _example(options: LoadOptions) -> tuple[Any, list[int]]:

@@ -56,7 +56,7 @@ def example_pixels(options: LoadOptions, short: int | None = None) -> np.ndarray
     except (OSError, ValueError) as error:
         raise ConversionError(f"the example input {path} cannot be read: {error}.") from error
     if short is None:
-        return pixels
+        return np.array(pixels)  # a decoded picture may not be written to
     scale = short / min(pixels.shape[:2])
     return cv2.resize(pixels, None, fx=scale, fy=scale)
 
