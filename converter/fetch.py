@@ -153,8 +153,8 @@ def _still_there(folder: Path, file: RemoteFile, old: FetchedFile | None) -> Fet
         return None
     if file.unpack_to is None and _digests(target)["sha256"] != old.sha256:
         raise FetchError(f"{target} was changed after it was fetched: fetch it anew with --force.")
-    if file.digest is not None and not old.checked:
-        return None  # the registry states a digest now
+    if old.url != shown(file.url) or (file.digest is not None and old.checked != str(file.digest)):
+        return None  # the registry means another file now, or knows more of it
     return old
 
 

@@ -179,6 +179,25 @@ def test_a_digest_that_nobody_states_is_recorded_and_compared(
     assert left(tmp_path) == [RECORD, "m.onnx"]
 
 
+def test_a_registry_that_changed_is_heeded(
+    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.files["/m.onnx"] = ServedFile(CONTENT)
+    server.files["/v2.onnx"] = ServedFile(b"new")
+    assert fetch(tmp_path, file_of(server)) == 0
+    # a digest is stated now: the file is fetched again, and compared
+    assert fetch(tmp_path, file_of(server, **STATED)) == 0
+    assert f"checked by sha256:{SHA256}\n" in capsys.readouterr().err
+    # another version, by its digest
+    newer = {"digest": f"sha256:{hashlib.sha256(b'new').hexdigest()}"}
+    assert fetch(tmp_path, {"path": "m.onnx", "url": f"{server.url}/v2.onnx", **newer}) == 0
+    assert (tmp_path / "toy" / "m.onnx").read_bytes() == b"new"
+    # another address, without a digest: what was fetched first still counts
+    assert fetch(tmp_path, file_of(server)) == 1
+    assert "but the first time it was" in capsys.readouterr().err
+    assert (tmp_path / "toy" / "m.onnx").read_bytes() == b"new"
+
+
 def test_a_digest_of_which_only_the_beginning_is_stated(
     server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
