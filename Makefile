@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup envs demo demo-check test test-e2e chromium lint format docs pictures lock clean clean-envs
 .PHONY: env-serving env-sdk env-tensorflow env-label-studio env-label-studio-ml env-torch test-torch
-.PHONY: env-peers
+.PHONY: env-peers env-quantize test-quantize
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -45,8 +45,8 @@ $(ENVS)/serving/.made: requirements.txt
 $(ENVS)/label-studio/.made: backend/demo/label-studio.txt
 	@$(MAKE_ENV) $(@D) $<
 
-# PyTorch and Keras run in the converter's own process, so the project is installed there too.
-$(ENVS)/torch/.installed $(ENVS)/tensorflow/.installed: %.installed: %.made pyproject.toml
+# PyTorch, Keras and NNCF run in the converter's own process, so the project is installed there too.
+$(ENVS)/torch/.installed $(ENVS)/tensorflow/.installed $(ENVS)/quantize/.installed: %.installed: %.made pyproject.toml
 	$(@D)/bin/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -55,6 +55,7 @@ env-sdk: $(ENVS)/sdk/.made  ## label-studio-sdk, which judges predictions and br
 env-tensorflow: $(ENVS)/tensorflow/.installed  ## TensorFlow, which judges converted graphs, with this project
 env-label-studio: $(ENVS)/label-studio/.made  ## Label Studio itself
 env-torch: $(ENVS)/torch/.installed  ## PyTorch and torchvision with this project, 3 GB to fetch
+env-quantize: $(ENVS)/quantize/.installed  ## NNCF with this project
 env-peers: $(ENVS)/peers/.made  ## What benchmarks/ compares this project with
 env-label-studio-ml: $(ENVS)/label-studio-ml/.made  ## The serving set under a stock label-studio-ml
 
@@ -69,10 +70,13 @@ demo-check: setup  ## The same without staying: sees that every task has a predi
 	@$(DEMO) --check $(ARGS)
 
 test: setup env-serving env-sdk env-tensorflow env-label-studio-ml  ## Everything quick
-	$(BIN)/pytest -m "not e2e" --ignore=tests/pytorch $(ARGS)
+	$(BIN)/pytest -m "not e2e" --ignore=tests/pytorch --ignore=tests/quantization $(ARGS)
 
 test-torch: env-torch  ## Sources of PyTorch against PyTorch, in an environment of their own
 	$(ENVS)/torch/bin/pytest tests/pytorch $(ARGS)
+
+test-quantize: env-quantize  ## INT8 with NNCF, in an environment of its own
+	$(ENVS)/quantize/bin/pytest tests/quantization $(ARGS)
 
 test-e2e: setup env-label-studio chromium  ## A real Label Studio and a real browser
 	$(BIN)/pytest -m e2e $(ARGS)
@@ -110,6 +114,7 @@ lock: $(ENVS)/uv/.made  ## Pin the requirements anew; UPGRADE=1 takes newer vers
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) requirements/tensorflow.in -o requirements/tensorflow.txt
 	$(COMPILE) requirements/torch.in -o requirements/torch.txt
+	$(COMPILE) requirements/quantize.in -o requirements/quantize.txt
 	$(COMPILE) requirements/label-studio.in -o backend/demo/label-studio.txt
 	$(COMPILE) requirements/label-studio-ml.in -o requirements/label-studio-ml.txt
 

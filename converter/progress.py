@@ -48,6 +48,7 @@ class PhaseProgress:
             disable=not sys.stderr.isatty(),
         )
         self._task: TaskID | None = None
+        self._sentence = ""
 
     def __enter__(self) -> PhaseProgress:
         self._progress.start()
@@ -66,7 +67,13 @@ class PhaseProgress:
     def start(self, phase: str) -> None:
         """Begin a phase; the one before is done."""
         self._finish()
-        self._task = self._progress.add_task(_SENTENCES.get(phase, phase), total=1)
+        self._sentence = _SENTENCES.get(phase, phase)
+        self._task = self._progress.add_task(self._sentence, total=1)
+
+    def count(self, done: int, of: int) -> None:
+        """How far the phase is."""
+        if self._task is not None:
+            self._progress.update(self._task, description=f"{self._sentence}, {done} of {of}")
 
     def _finish(self) -> None:
         if self._task is not None:
