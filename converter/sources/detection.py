@@ -23,6 +23,7 @@ _NOT_YET = {
     ".pdiparams": "PaddlePaddle",
     ".meta": "TensorFlow checkpoint",
     ".ckpt": "TensorFlow checkpoint",
+    ".index": "TensorFlow checkpoint",
 }
 _KERAS_FILES = frozenset({".keras", ".h5", ".hdf5"})
 _PYTORCH_FILES = frozenset({".pt", ".pth", ".pt2", ".torchscript", ".jit", ".pkl"})
@@ -99,6 +100,8 @@ def _load(path: Path, *, trust: bool = False) -> SourceModel:
         return _load_archive(path)
     if suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise ConversionError(f"{path} is the weights of an IR: give {path.with_suffix('.xml')}.")
+    if re.fullmatch(r"\.data-\d+-of-\d+", suffix):
+        suffix = ".ckpt"
     if suffix in _NOT_YET:
         raise ConversionError(
             f"{path} is a {_NOT_YET[suffix]} file, which labelvino-model cannot read yet: export "
@@ -148,5 +151,11 @@ def _load_archive(archive: Path) -> SourceModel:
         found = model_in(folder, archive)
         if found is None:
             raise ConversionError(f"{archive} has no model in it: give {_KNOWN}.")
-        source = _load(found)
+        try:
+            source = _load(found)
+        except ConversionError as error:  # the folder is gone by the time that this is read
+            inside = (
+                str(error).replace(f"{folder}/", f"{archive}: ").replace(str(folder), str(archive))
+            )
+            raise ConversionError(inside) from error
     return replace(source, path=archive, digest=digest_files([archive]))

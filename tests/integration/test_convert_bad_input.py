@@ -131,6 +131,10 @@ CASES: dict[str, tuple[Callable[[Path], Made], int, str]] = {
     "TensorFlow Lite": (content("a.tflite", b"x"), 1, "not a TensorFlow Lite model"),
     "Keras": (content("a.keras", b"x"), 1, "Keras file"),
     "PyTorch": (content("a.pt", b"x"), 1, "PyTorch"),
+    "a checkpoint": (content("model.ckpt-9.meta", b"x"), 1, "TensorFlow checkpoint file, which .*"),
+    "a checkpoint's weights": (
+        content("model.ckpt.data-00000-of-00001", b"x"), 1, "TensorFlow checkpoint file"
+    ),
     "Paddle": (content("a.pdmodel", b"x"), 1, "PaddlePaddle file"),
     "classifier": (classifier, 1, "no detector or instance segmentation"),
     "no .bin": (without_weights, 1, "no weights beside it"),

@@ -257,6 +257,19 @@ def test_an_archive_of_tf_hub(tmp_path: Path, made: Path, pictures: Pictures) ->
     check(total, total.pairs)
 
 
+def test_a_damaged_model_in_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the archive, not the temporary folder."""
+    path = tmp_path / "model.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("saved_model/saved_model.pb")
+        member.size = 9
+        tar.addfile(member, io.BytesIO(b"\x08\x01\x12\xff\x10abcd"))
+    assert run(["convert", str(path), "-o", str(tmp_path / "m.xml"), "--labels", "coco80"]) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert f"{path}: saved_model/saved_model.pb is not a SavedModel, or was cut off" in err
+
+
 def link(name: str, kind: bytes) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, "/etc/passwd"

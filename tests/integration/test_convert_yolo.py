@@ -222,6 +222,8 @@ def test_any_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert str(convert(source, "--resize", "letterbox:320x256").contract.resize) == (
         "letterbox:320x256"
     )
+    static = convert(source, "--static", "320", "256")
+    assert str(static.contract.resize) == "letterbox:256x320"
     assert run(["convert", source, "-o", str(tmp_path / "n.xml"), "--resize", "none"]) == 1
     assert "32 divides" in capsys.readouterr().err
 
