@@ -143,6 +143,9 @@ def _still_there(folder: Path, file: RemoteFile, old: FetchedFile | None) -> Fet
     """The record of a file that needs no download. Raises FetchError where it was changed."""
     target = folder / (file.unpack_to or file.path)
     if old is None:
+        if target.is_file() and _is_the_stated(target, file):
+            digest = _digests(target)["sha256"]
+            return _recorded(file, target.stat().st_size, digest, str(file.digest))
         if target.exists():
             raise FetchError(
                 f"{target} exists, but was not fetched by this command: choose another folder, or "
@@ -194,8 +197,20 @@ def _bring(
     else:
         _unpack(part, folder / file.unpack_to)
     discard(part)
+    return _recorded(file, size, sha256, checked)
+
+
+def _recorded(file: RemoteFile, size: int, sha256: str, checked: str) -> FetchedFile:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return FetchedFile(file.path, shown(file.url), size, sha256, checked, file.unpack_to, now)
+
+
+def _is_the_stated(path: Path, file: RemoteFile) -> bool:
+    """Whether a file that somebody else put there is the very one, by its whole digest."""
+    stated = file.digest
+    if stated is None or not stated.is_whole:
+        return False
+    return _digests(path, stated.algorithm)[stated.algorithm] == stated.hex_digits
 
 
 def _check_digest(part: Path, file: RemoteFile, old: FetchedFile | None) -> tuple[str, str]:

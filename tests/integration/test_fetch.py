@@ -563,6 +563,20 @@ def test_files_of_others_are_not_replaced(
     assert "was changed after it was fetched" in capsys.readouterr().err
 
 
+def test_the_very_file_is_taken_from_whoever_put_it_there(
+    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Downloaded with a browser, or by a fetch that was killed before it could record it."""
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "m.onnx").write_bytes(CONTENT)
+    assert fetch(tmp_path, file_of(server, digest=f"sha256:{SHA256[:8]}")) == 1
+    assert "was not fetched by this command" in capsys.readouterr().err
+    assert fetch(tmp_path, file_of(server, **STATED)) == 0
+    assert "was there m.onnx" in capsys.readouterr().err
+    assert server.seen == []
+    assert left(tmp_path) == [RECORD, "m.onnx"]
+
+
 def test_a_damaged_record(
     server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
