@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from backend.config_plan import ConfigPlan, ConfigPlanner
 from backend.fair_pool import FairPool, NotReached
 from backend.image_results import ImageResults, ImageSource
 from backend.labelstudio.label_config import ImageTag
+from backend.labelstudio.prompts import Prompts, read_prompts
 from backend.labelstudio.region_plan import ControlChoice, RegionPlan
 from backend.labelstudio.regions import (
     Region,
@@ -21,6 +22,7 @@ from backend.labelstudio.regions import (
     certainties,
     prediction_score,
 )
+from backend.prompter import Prompter
 from backend.result_cache import ResultCache
 from backend.runtime.detections import Detections
 from backend.runtime.engine import Engine
@@ -93,6 +95,7 @@ class Predictor:
         self.cache = cache
         self._pool = pool
         self._results = ImageResults(engine, source, options.limits, options.max_detections, cache)
+        self._prompter = Prompter(engine, self._results, options.regions, options.max_detections)
         self.planner = ConfigPlanner(
             engine.contract,
             engine.model_digest,
@@ -117,7 +120,15 @@ class Predictor:
         outcome with the reason; the others are not touched by it. Raises LabelConfigError.
         """
         plan = self.plan(label_config)
-        jobs = [partial(self._outcome, task, plan, deadline) for task in tasks]
+        jobs = [partial(self._predicted, task, plan, deadline) for task in tasks]
+        return self._run(tasks, jobs, deadline)
+
+    def _run(
+        self,
+        tasks: Sequence[Mapping[str, Any]],
+        jobs: Sequence[Callable[[], TaskOutcome]],
+        deadline: float,
+    ) -> list[TaskOutcome]:
         outcomes = []
         for task, result in zip(tasks, self._pool.run(jobs, deadline), strict=True):
             if isinstance(result, NotReached):
@@ -127,6 +138,24 @@ class Predictor:
             else:
                 outcomes.append(result)
         return outcomes
+
+    def answer_prompts(
+        self,
+        tasks: Sequence[Mapping[str, Any]],
+        label_config: str,
+        context: object,
+        deadline: float = float("inf"),
+    ) -> list[TaskOutcome]:
+        """What an annotator points at with smart tools (`params.context` of a /predict).
+
+        A context without a prompt that can be used gets predictions without regions; the model
+        looks at the images all the same, so that the first prompt finds its result in the cache.
+        Raises LabelConfigError.
+        """
+        plan = self.plan(label_config)
+        prompts = read_prompts(context)
+        jobs = [partial(self._prompted, task, plan, prompts, deadline) for task in tasks]
+        return self._run(tasks, jobs, deadline)
 
     def predict_task(
         self, task: Mapping[str, Any], plan: ConfigPlan, deadline: float = float("inf")
@@ -181,20 +210,37 @@ class Predictor:
         score = prediction_score(self.options.score_strategy, shown, seen)
         return Prediction(plan.model_version, score, tuple(regions))
 
-    def _outcome(self, task: Mapping[str, Any], plan: ConfigPlan, deadline: float) -> TaskOutcome:
-        task_id = _task_id(task)
-        try:
-            outcome = TaskOutcome(task_id, self.predict_task(task, plan, deadline))
-        except LabelvinoError as error:
-            passing = isinstance(error, FetchError) and error.passing
-            outcome = TaskOutcome(task_id, None, str(error), passing=passing)
-        except Exception as error:
-            # A fault of ours must cost this task only; the log has the details.
-            log.exception("task %s: unexpected error", task_id)
-            outcome = TaskOutcome(task_id, None, f"unexpected {type(error).__name__}; see the log")
-        if outcome.prediction is None:
-            log.warning("task %s: no prediction: %s", task_id, outcome.reason)
-        return outcome
+    def _predicted(self, task: Mapping[str, Any], plan: ConfigPlan, deadline: float) -> TaskOutcome:
+        return _outcome(task, lambda: self.predict_task(task, plan, deadline))
+
+    def _prompted(
+        self, task: Mapping[str, Any], plan: ConfigPlan, prompts: Prompts | None, deadline: float
+    ) -> TaskOutcome:
+        def predict() -> Prediction:
+            if prompts is None:
+                self.predict_task(task, plan, deadline)
+                return Prediction(plan.model_version, 0.0, ())
+            regions = self._prompter.answer(task, plan, prompts, deadline)
+            score = max((region["score"] for region in regions), default=0.0)
+            return Prediction(plan.model_version, score, tuple(regions))
+
+        return _outcome(task, predict)
+
+
+def _outcome(task: Mapping[str, Any], predict: Callable[[], Prediction]) -> TaskOutcome:
+    task_id = _task_id(task)
+    try:
+        outcome = TaskOutcome(task_id, predict())
+    except LabelvinoError as error:
+        passing = isinstance(error, FetchError) and error.passing
+        outcome = TaskOutcome(task_id, None, str(error), passing=passing)
+    except Exception as error:
+        # A fault of ours must cost this task only; the log has the details.
+        log.exception("task %s: unexpected error", task_id)
+        outcome = TaskOutcome(task_id, None, f"unexpected {type(error).__name__}; see the log")
+    if outcome.prediction is None:
+        log.warning("task %s: no prediction: %s", task_id, outcome.reason)
+    return outcome
 
 
 def task_images(

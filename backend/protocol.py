@@ -27,12 +27,29 @@ class Task(msgspec.Struct, frozen=True):
     data: Any = None
 
 
+class Params(msgspec.Struct, frozen=True):
+    """Of `params` (login, password, context) only what smart tools send: `context`."""
+
+    context: Any = None
+
+
 class PredictRequest(msgspec.Struct, frozen=True):
-    """The body of /predict; `params` (login, password, context) is not read."""
+    """The body of /predict."""
 
     tasks: list[Task]
     label_config: str
     project: Any = None
+    params: Params | None = None
+
+    @property
+    def context(self) -> Any:
+        """What smart tools send; None where nothing came."""
+        return self.params.context if self.params else None
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether the answer is shown as suggestions to somebody who is annotating."""
+        return isinstance(self.context, dict) and bool(self.context)
 
 
 class SetupRequest(msgspec.Struct, frozen=True):
@@ -58,7 +75,9 @@ def parse_predict(data: bytes) -> PredictRequest:
         Task(task.get("id"), task.get("data")) if isinstance(task, dict) else Task()
         for task in tasks
     ]
-    return PredictRequest(read, label_config, body.get("project"))
+    params = body.get("params")
+    context = params.get("context") if isinstance(params, dict) else None
+    return PredictRequest(read, label_config, body.get("project"), Params(context))
 
 
 def parse_setup(data: bytes) -> SetupRequest:

@@ -172,10 +172,14 @@ class _Server:
         request = parse_predict(data)
         deadline = arrival + self._settings.predict_budget_s
         tasks = [{"id": task.id, "data": task.data} for task in request.tasks]
-        outcomes = predictor.predict_tasks(tasks, request.label_config, deadline)
+        config = request.label_config
+        if request.is_interactive:
+            outcomes = predictor.answer_prompts(tasks, config, request.context, deadline)
+        else:
+            outcomes = predictor.predict_tasks(tasks, config, deadline)
         self._metrics.outcomes(outcomes)
         _log_not_reached(outcomes)
-        plan = predictor.plan(request.label_config)
+        plan = predictor.plan(config)
         results = [o.prediction.to_json() if o.prediction else {} for o in outcomes]
         return orjson.dumps({"results": results, "model_version": plan.model_version})
 

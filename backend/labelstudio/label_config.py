@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 from xml.etree.ElementTree import Element, ParseError
@@ -102,13 +102,32 @@ class Control:
         return self.kind if self.labels_name else f"{self.kind}labels"
 
 
+PromptLabel = Literal["tool", "model"]
+
+
+@dataclass(frozen=True)
+class PromptTag:
+    """A smart tool: a control that people draw prompts with.
+
+    `label`: whose label the answer gets, that of the tool or that of the model; `control`: where
+    the answer goes, None where the config does not say.
+    """
+
+    label: PromptLabel = "tool"
+    control: str | None = None
+
+
 @dataclass(frozen=True)
 class LabelConfig:
-    """What matters of a labelling config; `notes` say what was left aside, and why."""
+    """What matters of a labelling config; `notes` say what was left aside, and why.
+
+    `prompts`: the controls that say how prompts are answered, by name.
+    """
 
     images: tuple[ImageTag, ...]
     controls: tuple[Control, ...]
     notes: tuple[str, ...] = ()
+    prompts: Mapping[str, PromptTag] = field(default_factory=dict)
 
     def image(self, name: str) -> ImageTag:
         return next(image for image in self.images if image.name == name)
@@ -155,7 +174,8 @@ def parse_label_config(xml: str) -> LabelConfig:
             "the labelling config has no PolygonLabels, BrushLabels or RectangleLabels (nor "
             f"Polygon, Brush or Rectangle with Labels) for its image: add one of them.{said}"
         )
-    return LabelConfig(images, controls, tuple(notes))
+    prompts = dict(_prompts(root, {control.name for control in controls}, notes))
+    return LabelConfig(images, controls, tuple(notes), prompts)
 
 
 def map_labels(control: Control, model_labels: tuple[str, ...]) -> LabelMapping:
@@ -226,6 +246,23 @@ def _controls(root: Element, images: set[str], notes: list[str]) -> Iterator[Con
                 notes.append(f"'{name}' has no usable <Labels> for '{to_name}' and is left out.")
             else:
                 yield _control(tag, labelled, kind, to_name, notes)
+
+
+def _prompts(
+    root: Element, controls: set[str], notes: list[str]
+) -> Iterator[tuple[str, PromptTag]]:
+    for tag in root.iter():
+        name, label, control = (tag.get(key) for key in ("name", "prompt_label", "prompt_control"))
+        if not name or (label is None and control is None):
+            continue
+        if label not in (None, "tool", "model"):
+            notes.append(
+                f"prompt_label=\"{label}\" of '{name}' is not tool or model; ignored."
+            )
+        if control is not None and control not in controls:
+            notes.append(f"prompt_control=\"{control}\" of '{name}' is no such control; ignored.")
+            control = None
+        yield name, PromptTag("model" if label == "model" else "tool", control)
 
 
 def _labels_tags(root: Element, notes: list[str]) -> dict[str, Element]:

@@ -298,9 +298,13 @@ def test_a_fault_of_ours_shows_nothing_inside(serve: Serve, engine: Engine) -> N
 
 def test_context_that_is_not_understood_is_harmless(serve: Serve) -> None:
     with serve() as client:
-        for context in ({"event": "prewarm"}, {"result": [{"type": "keypointlabels"}]}, None, 5):
+        for context in (None, {}, [], 5, "x"):
             request = {**body("ok"), "params": {"context": context, "login": None}}
             assert client.post("/predict", json=request).json()["results"][0]["result"]
+        # What is shown as suggestions must not be all that the model finds.
+        for context in ({"event": "prewarm"}, {"result": [{"type": "keypointlabels"}]}):
+            request = {**body("ok"), "params": {"context": context, "login": None}}
+            assert client.post("/predict", json=request).json()["results"][0]["result"] == []
 
 
 def test_versions_metrics_and_unknown_paths(serve: Serve) -> None:
