@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13 as ops
 from toy_onnx import save_onnx
 from toy_sources import model_api_model, seeing_model
 
@@ -53,9 +54,14 @@ def convert(source: Path, *options: str) -> Engine:
 
 
 def hands(rows: int = 2) -> ov.Model:
-    """Two hands; the second row's mask is 0.1 everywhere."""
+    """A hand and a face, whose masks are the left one of 2x2 cells' columns."""
     found = [(HALF, 0.9, 0), ((32.0, 16.0, 64.0, 32.0), 0.6, 1)][:rows]
-    return model_api_model(found, shape=(1, 3, 32, 64))
+    model = model_api_model(found, shape=(1, 3, 32, 64))
+    (masks,) = [r for r in model.get_results() if "masks" in r.output(0).get_names()]
+    nothing = ops.multiply(masks.input_value(0), np.float32(0))
+    cells = ops.add(nothing, np.array([[[1, 0], [1, 0]]], np.float32))
+    masks.input(0).replace_source_output(cells.output(0))
+    return model
 
 
 def check(engine: Engine) -> None:
@@ -66,6 +72,23 @@ def check(engine: Engine) -> None:
     found = engine.detect(PHOTO)
     assert found.boxes_xyxy_px.tolist() == [[0, 0, 100, 100], [100, 50, 200, 100]]
     assert found.labels.tolist() == [0, 1]
+    assert found.masks is not None
+    for crop, (x, y, width, height) in zip(
+        found.masks, [(0, 0, 100, 100), (100, 50, 100, 50)], strict=True
+    ):
+        across = (np.arange(width) + 0.5) * 2 / width - 0.5  # in cells, from the first one's centre
+        down = (np.arange(height) + 0.5) * 2 / height - 0.5
+        inside = (
+            np.outer(
+                np.clip(np.minimum(down + 1, 2 - down), 0, 1),
+                np.clip(np.minimum(across + 1, 1 - across), 0, 1),
+            )
+            > 0.5
+        )
+        frame = np.zeros((height, width), np.bool_)
+        rows, columns = crop.pixels.shape
+        frame[crop.y - y :, crop.x - x :][:rows, :columns] = crop.pixels
+        assert np.array_equal(frame, inside)
 
 
 @pytest.mark.parametrize("inner", [".", "Instance segmentation", "Instance segmentation/model"])
