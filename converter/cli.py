@@ -222,12 +222,21 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     multiple=True,
     help="Conversions for operations, as for convert.",
 )
+@click.option("--weights", type=click.Path(path_type=Path), help="As for convert.")
+@click.option("--example-input", type=click.Path(path_type=Path), help="As for convert.")
+@click.option("--trust", is_flag=True, help="As for convert.")
 @click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
-def inspect(file: Path, extension: tuple[Path, ...], as_json: bool) -> None:
-    """Show inputs, outputs and facts of FILE, any model that convert reads, and its family."""
+def inspect(file: Path, as_json: bool, **options: Any) -> None:
+    """Show inputs, outputs and facts of FILE, any source that convert reads, and its family."""
     from converter.report import inspection, inspection_text
+    from converter.sources import LoadOptions
 
-    found = inspection(file, extension)
+    found = inspection(
+        file,
+        LoadOptions(
+            options["weights"], options["trust"], options["example_input"], options["extension"]
+        ),
+    )
     click.echo(json.dumps(found, indent=2) if as_json else inspection_text(found))
 
 

@@ -42,13 +42,16 @@ def conversion_summary(done: Conversion) -> dict[str, Any]:
     }
 
 
-def inspection(path: Path, extensions: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A model file as plain JSON values: ports, facts, family. Raises ConversionError."""
-    source = load_source(path, LoadOptions(extensions=extensions))
+def inspection(path: Path, options: LoadOptions | None = None) -> dict[str, Any]:
+    """A model as plain JSON values: ports, facts, family. Raises ConversionError."""
+    source = load_source(path, options)
     model = source.model
+    name: str | None = source.facts.family
+    reason = source.facts.family_reason
     try:
-        family, reason = detect(model)
-        name: str | None = family.name
+        if name is None:
+            family, reason = detect(model)
+            name = family.name
     except ConversionError as error:
         name, reason = None, str(error)
     return {
