@@ -90,7 +90,8 @@ class ImageResults:
         image = self._recent.get(task_id, url)
         if image is None:
             data = self._source.fetch(url, task_id=task_id, deadline=deadline)
-            with self._turn_of(data):
+            large = pixel_count(data) > _LARGE_PIXELS
+            with self._large_image if large else nullcontext():
                 image = decode_image(data, self._limits)
             self._recent.put(task_id, url, image)
         return image
