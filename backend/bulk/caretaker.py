@@ -62,7 +62,11 @@ class Caretaker:
             if job is None:
                 self._redis.zrem(registry.key, execution.composite_key)
                 continue
-            chunk = Chunk.of(job)
+            try:
+                chunk = Chunk.of(job)
+            except ValueError:
+                self._jobs.throw_away(job, execution)
+                continue
             log.warning(
                 "job %s (%s) is given to another worker: the one that had it has been silent for "
                 "%d s",

@@ -10,11 +10,12 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
+from rq.exceptions import DeserializationError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -44,9 +45,14 @@ class Chunk:
 
     @classmethod
     def of(cls, job: Job) -> Chunk:
-        """Raises ValueError, KeyError or TypeError for a job that is not ours."""
-        given = job.kwargs
-        return cls(given["kind"], tuple(map(int, given["ids"])), Order.from_json(given["order"]))
+        """Raises ValueError for a job that is not ours."""
+        try:
+            given = job.kwargs
+            ids, order = tuple(map(int, given["ids"])), Order.from_json(given["order"])
+            get_args(Kind).index(given["kind"])
+        except (ValueError, KeyError, TypeError, AttributeError, DeserializationError) as error:
+            raise ValueError(f"job {job.id} is none of labelvino's") from error
+        return cls(given["kind"], ids, order)
 
 
 class JobQueue:
@@ -199,6 +205,12 @@ class JobQueue:
         with self.redis.pipeline() as pipeline:
             self._drop(job, execution, pipeline, delete=False)
             self.enqueue(job, pipeline=pipeline, at_front=True)
+            pipeline.execute()
+
+    def throw_away(self, job: Job, execution: Execution | None) -> None:
+        """A job that nobody here can do."""
+        with self.redis.pipeline() as pipeline:
+            self._drop(job, execution, pipeline)
             pipeline.execute()
 
     def closed(self, job: Job, execution: Execution | None, chunk: Chunk, error: str = "") -> None:

@@ -109,7 +109,12 @@ class Worker:
 
     def _settle(self, job: Job, execution: Execution) -> None:
         jobs = self._jobs
-        chunk = Chunk.of(job)
+        try:
+            chunk = Chunk.of(job)
+        except ValueError as error:
+            log.error("%s: thrown away", error)  # noqa: TRY400
+            jobs.throw_away(job, execution)
+            return
         log.info("job %s: %s", job.id, job.description)
         try:
             if chunk.kind == "finish":

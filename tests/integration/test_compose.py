@@ -64,11 +64,11 @@ def test_services(services: dict[str, Any]) -> None:
     images = {name: service["image"] for name, service in services.items()}
     assert images.pop("label-studio") == "heartexlabs/label-studio:1.23.2"
     assert images.pop("redis").startswith("redis:")
-    assert images == {"backend": "labelvino"}
+    assert images == {"backend": "labelvino", "worker": "labelvino"}
     assert services["backend"]["build"] == "."
 
 
-@pytest.mark.parametrize("name", ["label-studio", "backend", "redis"])
+@pytest.mark.parametrize("name", ["label-studio", "backend", "worker", "redis"])
 def test_no_rights_that_are_not_needed(services: dict[str, Any], name: str) -> None:
     service = services[name]
     assert service["cap_drop"] == ["ALL"]
@@ -108,6 +108,24 @@ def test_the_backend_reads_each_of_its_variables(
     assert settings.label_studio_api_key.get_secret_value() == GIVEN["LABEL_STUDIO_API_KEY"]
     assert settings.basic_auth_pass is None
     assert settings.model is None
+
+
+def test_workers_are_as_the_backend(
+    services: dict[str, Any], image: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same model, settings and rights, so that versions and results agree."""
+    worker, backend = services["worker"], services["backend"]
+    assert image.only("ENTRYPOINT") == '["labelvino"]'
+    assert worker["command"] == ["worker"]
+    for key in ("image", "user", "volumes", "extra_hosts", "read_only", "tmpfs", "cap_drop"):
+        assert worker[key] == backend[key], key
+    environment = dict(worker["environment"])
+    queue = environment.pop("LABELVINO_QUEUE_URL")
+    assert environment.items() <= backend["environment"].items()
+    assert queue == environment["LABELVINO_REDIS_URL"]
+    assert "container_name" not in worker and "ports" not in worker  # it scales
+    monkeypatch.setenv("LABELVINO_QUEUE_URL", queue)
+    assert load_settings().queue_url is not None
 
 
 def test_label_studio_reads_each_of_its_variables(services: dict[str, Any]) -> None:
@@ -171,7 +189,7 @@ def redis_process(services: dict[str, Any], tmp_path: Path) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(timeout=20)
-    assert list(tmp_path.iterdir()) == []  # nothing is saved
+    assert [path.name for path in tmp_path.iterdir()] == ["appendonlydir"]
 
 
 def test_redis_takes_its_options(redis_process: int) -> None:
@@ -182,12 +200,14 @@ def test_redis_takes_its_options(redis_process: int) -> None:
     retry = Retry(ConstantBackoff(0.1), 50)
     with redis.Redis(port=redis_process, retry=retry, decode_responses=True) as client:
         assert client.ping()
-        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lru"}
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lru"}
         assert client.config_get("save") == {"save": ""}
+        assert client.config_get("appendonly") == {"appendonly": "yes"}
 
 
 def test_it_waits_for_what_it_needs(services: dict[str, Any]) -> None:
     needed = services["backend"]["depends_on"]
     assert needed == {"redis": {"condition": "service_healthy"}}
-    for name in (*needed, "label-studio"):
+    more = services["worker"]["depends_on"]
+    for name in (*needed, *more):
         assert services[name]["healthcheck"]["test"][0] == "CMD"
