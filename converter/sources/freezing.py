@@ -63,7 +63,12 @@ def freeze_keras(path: Path, *, trust: bool) -> tuple[ov.Model, str]:
     image = inputs[0]
     spec = tf.TensorSpec([1, *image.shape[1:]], image.dtype, name=image.name)
     function = tf.function(lambda image: model(image, training=False), input_signature=[spec])
-    concrete = function.get_concrete_function()
+    try:
+        concrete = function.get_concrete_function()
+    except Exception as error:
+        raise ConversionError(
+            f"{path} cannot be traced with an input {spec.shape}: {_first_line(error)}."
+        ) from error
     outputs = concrete.structured_outputs
     names = sorted(outputs) if isinstance(outputs, dict) else list(model.output_names)
     return _import_frozen(concrete, names), f"keras {keras.__version__}"
@@ -91,10 +96,14 @@ def _import_frozen(function: Any, names: list[str]) -> ov.Model:
         convert_variables_to_constants_v2,
     )
 
-    frozen = convert_variables_to_constants_v2(function)
+    try:
+        frozen = convert_variables_to_constants_v2(function)
+        content = frozen.graph.as_graph_def().SerializeToString()
+    except Exception as error:  # among others where it exceeds protobuf's 2 GB
+        raise ConversionError(f"the model cannot be frozen: {_first_line(error)}.") from error
     with tempfile.TemporaryDirectory(prefix="labelvino-") as folder:
         path = Path(folder) / "frozen.pb"
-        path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+        path.write_bytes(content)
         model = import_model(path, "a TensorFlow graph")
     known = graph.outputs_by_name(model)
     for output in frozen.outputs:  # OpenVINO's reader drops those that are constants

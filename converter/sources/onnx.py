@@ -70,7 +70,12 @@ def _external_files(path: Path, content: memoryview) -> list[Path]:
         if protobuf.text(entry, _KEY) == "location"
     }
     files = [path.parent / name for name in sorted(names)]
-    for file in files:
+    for name, file in zip(sorted(names), files, strict=True):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ConversionError(
+                f"{path} keeps weights outside its folder ({name}): copy them beside it, and save "
+                "the model anew."
+            )
         if not file.is_file():
             raise ConversionError(
                 f"{path} keeps weights in {file.name}, which is not beside it: copy both."
