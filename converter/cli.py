@@ -15,6 +15,9 @@ from converter.commands.benchmark import benchmark
 from converter.commands.compare import compare
 from converter.commands.fetch import fetch
 from converter.commands.list_models import list_models
+from converter.commands.package import package
+from converter.commands.quantize import quantize
+from converter.commands.validate import validate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -242,6 +245,7 @@ def inspect(file: Path, as_json: bool, **options: Any) -> None:
 
 cli.add_command(fetch)
 cli.add_command(list_models)
+cli.add_command(validate)
 cli.add_command(compare)
 cli.add_command(benchmark)
 
