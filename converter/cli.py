@@ -68,7 +68,7 @@ def _family(_context: click.Context, _option: click.Parameter, name: str | None)
 @click.option(
     "--trust",
     is_flag=True,
-    help="Load PyTorch files that run code when they are loaded. Only for files you trust.",
+    help="Load PyTorch and Keras files that run code when they are loaded, if you trust them.",
 )
 @click.option(
     "--extension",
