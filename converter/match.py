@@ -210,15 +210,16 @@ def _explain(
     min_iou: float,
 ) -> Alone:
     """`ious`, `same` label, `above` the floor: of each row of the other side."""
-    cases: tuple[tuple[Reason, npt.NDArray[np.bool_], float], ...] = (
-        ("score", same & ~above, min_iou),
-        ("label", ~same & above, min_iou),
-        ("box", same & above, _NEARBY_IOU),
-    )
-    for reason, looked_at, floor in cases:
-        values = np.where(looked_at, ious, 0)
-        if values.size and values.max() >= floor:
-            return Alone(row, reason, int(values.argmax()))
+    below = np.where(same & ~above, ious, 0)
+    labelled = np.where(~same & above, ious, 0)
+    near = np.where(same & above, ious, 0)
+    # The better overlap tells whether a score fell or a label changed.
+    reason: Reason = "score" if below.max(initial=0) >= labelled.max(initial=0) else "label"
+    best = below if reason == "score" else labelled
+    if best.max(initial=0) >= min_iou:
+        return Alone(row, reason, int(best.argmax()))
+    if near.max(initial=0) >= _NEARBY_IOU:
+        return Alone(row, "box", int(near.argmax()))
     return Alone(row, "missing")
 
 

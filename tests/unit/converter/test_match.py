@@ -109,6 +109,14 @@ def test_why_an_instance_is_alone(other: Row, reason: str) -> None:
     assert len(found.only_other) == (reason != "score")
 
 
+def test_of_two_reasons_the_better_overlap_decides() -> None:
+    """The same place with another label says more than a faint one that is near."""
+    faint, renamed = ((14.0, 10.0, 34.0, 30.0), 0.1, 1), (CAR[0], 0.9, 2)
+    assert match(side(CAR), side(faint, renamed)).only_one == (Alone(0, "label", 1),)
+    faint = (CAR[0], 0.1, 1)
+    assert match(side(CAR), side(faint, renamed)).only_one == (Alone(0, "score", 0),)
+
+
 def test_a_score_gap_below_a_tie_does_not_part_a_pair() -> None:
     above, below = (CAR[0], 0.5, 1), (CAR[0], 0.5 - SCORE_TIE / 2, 1)
     assert match(side(above), side(below)).share == 1.0
