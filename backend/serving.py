@@ -19,6 +19,7 @@ from backend.model_watch import LOOK_EVERY_S, ModelWatch, file_stamp
 from backend.photos import CocoIds, PhotoRun
 from backend.predictor import Predictor, PredictorOptions
 from backend.result_cache import ResultCache
+from backend.runtime.bundle import open_bundle
 from backend.runtime.engine import Engine, read_ir
 from backend.runtime.errors import FetchError, SettingsError
 from backend.runtime.image import ImageLimits
@@ -41,6 +42,8 @@ def serve(settings: Settings) -> None:
         cache, source = open_result_cache(settings), open_image_fetcher(settings)
 
         def load() -> Predictor:
+            if settings.bundle is not None:
+                open_bundle(settings.bundle.folder)  # what is loaded again is verified again
             return open_predictor(settings, pool, cache, source=source, model=path)
 
         metrics = Metrics()
@@ -63,6 +66,8 @@ def _say_what_is_served(predictor: Predictor, settings: Settings, host: str, por
         host,
         port,
     )
+    if settings.bundle is not None:
+        log.info("package %s, manifest %s", settings.bundle.folder, settings.bundle.digest)
     watched = f"looked at every {LOOK_EVERY_S:g} s" if settings.watch_model else "not watched"
     log.info(
         "%s is %s; SIGHUP loads it again; a stop gives tasks under way %g s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic_settings import (
 from backend.labelstudio.region_plan import ControlChoice
 from backend.labelstudio.regions import ScoreStrategy
 from backend.model_location import locate_model
+from backend.runtime.bundle import Bundle, open_bundle
 from backend.runtime.engine import Precision
 from backend.runtime.errors import SettingsError
 from backend.settings_sources import (
@@ -268,6 +270,7 @@ class Settings(BaseSettings):
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _notes: tuple[str, ...] = PrivateAttr(())
+    _bundle: Bundle | None = PrivateAttr(None)
 
     @classmethod
     def settings_customise_sources(
@@ -296,17 +299,25 @@ class Settings(BaseSettings):
         return self._notes
 
     @property
+    def bundle(self) -> Bundle | None:
+        """The package that is served, if any."""
+        return self._bundle
+
+    @property
     def tasks_at_once(self) -> int:
         """Threads that work on tasks."""
         return self.workers * self.processes
 
 
-def load_settings(config: Path | None = None, **overrides: object) -> Settings:
-    """The settings: command line before environment before file before default.
+def load_settings(
+    config: Path | None = None, bundle: Path | None = None, **overrides: object
+) -> Settings:
+    """The settings: command line before environment before file before package before default.
 
     `overrides` are the command line's, by field name; None does not override. `config`: the
-    settings file, by default the one that LABELVINO_CONFIG names. Raises SettingsError, which says
-    where a wrong value stands and never shows it.
+    settings file, by default the one that LABELVINO_CONFIG names. `bundle`: a package, which is
+    verified; its model is served. Raises BundleError, and SettingsError, which says where a wrong
+    value stands and never shows it.
     """
     names = environment_names()
     if config is None and os.environ.get(CONFIG_VARIABLE):
@@ -314,6 +325,10 @@ def load_settings(config: Path | None = None, **overrides: object) -> Settings:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     in_file: dict[str, Any] = {}
+    package = _open_package(bundle, overrides)
+    if package is not None:
+        values |= package.settings
+        origins |= dict.fromkeys(package.settings, f"package {bundle}")
     if config is not None:
         in_file = file_values(Settings, names, config)
         values |= in_file
@@ -323,6 +338,8 @@ def load_settings(config: Path | None = None, **overrides: object) -> Settings:
     for name, given in overrides.items():
         if given is not None:
             values[name], origins[name] = given, "command line"
+    if package is not None:
+        values["model"], origins["model"] = package.model.absolute(), f"package {bundle}"
     try:
         settings = Settings(**{names[name][0]: value for name, value in values.items()})
     except ValidationError as error:
@@ -331,6 +348,7 @@ def load_settings(config: Path | None = None, **overrides: object) -> Settings:
         name = fields[str(first["loc"][0])]
         raise SettingsError(f"setting {name} ({origins[name]}): {first['msg']}.") from error
     settings._origins = origins
+    settings._bundle = package
     _check(settings)
     secrets = [name for name in in_file if carries_secret(getattr(settings, name))]
     if config is not None and secrets and readable_by_others(config):
@@ -339,6 +357,14 @@ def load_settings(config: Path | None = None, **overrides: object) -> Settings:
             f"chmod 600 {config}",
         )
     return settings
+
+
+def _open_package(bundle: Path | None, overrides: Mapping[str, object]) -> Bundle | None:
+    if bundle is None:
+        return None
+    if overrides.get("model") is not None:
+        raise SettingsError("a package has its model: use --bundle or --model, not both.")
+    return open_bundle(bundle)
 
 
 def _check(settings: Settings) -> None:

@@ -44,11 +44,11 @@ controls = click.option("--controls", type=_CHOICES, help="Which controls get re
 label_studio_url = click.option("--label-studio-url", help="Label Studio (else LABEL_STUDIO_URL).")
 
 
-def settings_of(config: Path | None, **given: Any) -> Settings:
+def settings_of(config: Path | None, bundle: Path | None = None, **given: Any) -> Settings:
     """The settings of a command with these options; what to know about them goes to stderr."""
     from backend.settings import load_settings
 
-    settings = load_settings(config, **given)
+    settings = load_settings(config, bundle, **given)
     for note in settings.notes:
         click.echo(f"labelvino: {note}", err=True)
     return settings

@@ -17,6 +17,11 @@ log = logging.getLogger("labelvino")
 
 @click.command()
 @options.model
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="A package of labelvino-model's instead: verified, served with its settings.",
+)
 @options.device
 @options.precision
 @click.option("--host", help="Address to listen on (default 127.0.0.1).")
@@ -26,7 +31,7 @@ log = logging.getLogger("labelvino")
 @options.config
 @options.log_format
 @click.option("--print-settings", is_flag=True, help="Show the settings in effect, and end.")
-def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
+def serve(config: Path | None, bundle: Path | None, print_settings: bool, **given: Any) -> None:
     """Serve a model to Label Studio as an ML backend.
 
     Settings that have no option here are read from the environment or a settings file
@@ -38,9 +43,9 @@ def serve(config: Path | None, print_settings: bool, **given: Any) -> None:
     from backend.settings_report import settings_toml
 
     if print_settings:
-        click.echo(settings_toml(options.settings_of(config, **given)), nl=False)
+        click.echo(settings_toml(options.settings_of(config, bundle, **given)), nl=False)
         return
-    settings = load_settings(config, **given)
+    settings = load_settings(config, bundle, **given)
     start_logs(settings)
     try:
         run_server(settings)

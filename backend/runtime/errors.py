@@ -12,7 +12,8 @@ LabelvinoError          one clear sentence with the remedy; the command line pri
 |- DemoError            the demo cannot be set up, or has ended
 |- ConversionError      a source model that cannot be brought to the contract
 |- MeasurementError     a model that cannot be measured or compared as asked
-`- AccuracyError        a model that is not published, since it lost too much (exit code 4)
+|- AccuracyError        a model that is not published, since it lost too much (exit code 4)
+`- BundleError          a deployment package that is not what its manifest says, or cannot be made
 """
 
 from __future__ import annotations
@@ -72,3 +73,7 @@ class MeasurementError(LabelvinoError):
 
 class AccuracyError(LabelvinoError):
     """A model that is not published, since it lost too much."""
+
+
+class BundleError(LabelvinoError):
+    """A deployment package that is not what its manifest says, or that cannot be made."""
