@@ -244,10 +244,12 @@ def inspect(file: Path, as_json: bool, **options: Any) -> None:
 
 
 cli.add_command(fetch)
-cli.add_command(list_models)
-cli.add_command(validate)
 cli.add_command(compare)
+cli.add_command(validate)
 cli.add_command(benchmark)
+cli.add_command(list_models)
+cli.add_command(quantize)
+cli.add_command(package)
 
 
 def main() -> NoReturn:
