@@ -120,7 +120,8 @@ def _registered(
             "auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password,
         }  # fmt: skip
     if ours is None:
-        made = api.add_backend({**fields, "title": wishes.title})
+        # Without it smart tools ask nobody; it changes nothing where a config has none.
+        made = api.add_backend({**fields, "title": wishes.title, "is_interactive": True})
         record.changes.append(f"connected the backend {wishes.url} as '{wishes.title}'")
         return made
     moved = _place(ours["url"]) != _place(wishes.url)
@@ -235,6 +236,11 @@ def _notes(rows: list[Row], ours: Row | None, wishes: Wishes) -> list[str]:
             f"Label Studio asks only a project's first backend for predictions, here "
             f"'{first['title']}' at {shown_url(first['url'])}: remove it under Settings > Model "
             "to get those of labelvino."
+        )
+    if ours is not None and not ours.get("is_interactive"):
+        notes.append(
+            "smart tools do not ask the backend, as the project is set: switch on its interactive "
+            "preannotations under Settings > Model to get answers to clicks and boxes."
         )
     if wishes.basic_auth is not None and wishes.secret is None:
         notes.append(

@@ -238,6 +238,8 @@ def _controls(root: Element, images: set[str], notes: list[str]) -> Iterator[Con
         if _is_true(tag.get("model_skip")):
             notes.append(f"'{name}' is left out (model_skip).")
             continue
+        if _is_true(tag.get("smartOnly")):
+            continue  # people draw prompts with it, and nothing else
         for to_name in tag.get("toName", "").split(","):
             labelled = tag if tag_kind in _WITH_LABELS else labels_of.get(to_name)
             if to_name not in images:
@@ -256,9 +258,7 @@ def _prompts(
         if not name or (label is None and control is None):
             continue
         if label not in (None, "tool", "model"):
-            notes.append(
-                f"prompt_label=\"{label}\" of '{name}' is not tool or model; ignored."
-            )
+            notes.append(f"prompt_label=\"{label}\" of '{name}' is not tool or model; ignored.")
         if control is not None and control not in controls:
             notes.append(f"prompt_control=\"{control}\" of '{name}' is no such control; ignored.")
             control = None

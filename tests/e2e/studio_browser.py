@@ -37,6 +37,10 @@ _STATE = """() => {
     canvas: document.querySelectorAll('.konvajs-content canvas').length,
   };
 }"""
+_SUGGESTIONS = """() => {
+  const drawn = window.Htx.annotationStore.selected.suggestions;
+  return drawn ? [...drawn.values()].map(region => region.type) : [];
+}"""
 _SHOW_ONLY = """wanted => {
   for (const region of window.Htx.annotationStore.selected.regions)
     if (region.hidden !== (region.type !== wanted)) region.toggleHidden();
@@ -129,6 +133,12 @@ class StudioBrowser:
                 return self.regions()
         raise AssertionError(f"no prediction is shown for task {task_id}: {self._state()}")
 
+    def open_empty_task(self, project: Project, task_id: int) -> None:
+        """Open a task whose prediction has no regions, and wait until its photo is drawn."""
+        self.page.goto(f"{self.url}/projects/{project.id}/data?task={task_id}")
+        self.page.wait_for_selector(".konvajs-content canvas", timeout=LOAD_TIMEOUT_S * 1000)
+        self.page.wait_for_timeout(3000)  # the tools come later
+
     def regions(self) -> list[ShownRegion]:
         """The regions of the selected annotation."""
         return [
@@ -140,6 +150,48 @@ class StudioBrowser:
             )
             for found in self.page.evaluate(_REGIONS)
         ]
+
+    def pick_smart_tool(self, name: str, label: str, control: int) -> None:
+        """Choose a smart tool by Label Studio's name of it, and the label to draw with.
+
+        `control`: which of the config's controls with that label it is.
+        """
+        switch = self.page.locator("[data-testid=bottombar-auto-annotation-toggle]")
+        if not switch.is_checked():
+            switch.click(force=True)
+            self.page.wait_for_timeout(500)
+        self.page.locator(".lsf-tool_smart").first.hover()
+        self.page.wait_for_timeout(600)  # the other tools slide out
+        self.page.locator(f".lsf-tool_smart[aria-label={name}]").first.click(force=True)
+        self.page.locator(".lsf-label", has_text=label).nth(control).click()
+        self.page.wait_for_timeout(300)
+
+    def click_photo(self, x: float, y: float) -> None:
+        """Click on a pixel of the photo."""
+        self.page.mouse.click(*self._on_page(x, y))
+
+    def drag_photo(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        """Draw from one pixel of the photo to another."""
+        self.page.mouse.move(*self._on_page(x1, y1))
+        self.page.mouse.down()
+        self.page.mouse.move(*self._on_page(x2, y2), steps=8)
+        self.page.mouse.up()
+
+    def suggestions(self) -> list[str]:
+        """The kinds of the regions that a prompt was answered with."""
+        for _ in range(50):
+            found: list[str] = self.page.evaluate(_SUGGESTIONS)
+            if found:
+                return found
+            self.page.wait_for_timeout(200)
+        return []
+
+    def _on_page(self, x: float, y: float) -> tuple[float, float]:
+        canvas = self.page.locator(".konvajs-content canvas").first.bounding_box()
+        assert canvas is not None
+        left, top, width, height = self.page.evaluate(_PHOTO_PLACE)
+        across, down = self.photo_size()
+        return canvas["x"] + left + x / across * width, canvas["y"] + top + y / down * height
 
     def photo_size(self) -> tuple[int, int]:
         """Width and height of the photo as the browser displays it (EXIF applied)."""

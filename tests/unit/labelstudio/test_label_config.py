@@ -215,3 +215,14 @@ def test_nothing_matches_is_said() -> None:
     assert plan.is_empty
     assert any("'Zebra crossing'" in note for note in plan.notes)
     assert any("No label" in note for note in plan.notes)
+
+
+def test_controls_that_only_prompt_get_no_regions() -> None:
+    config = parse_label_config(
+        '<View><Image name="i" value="$i"/>'
+        '<RectangleLabels name="box" toName="i" smart="true" smartOnly="true"><Label value="a"/>'
+        '</RectangleLabels><PolygonLabels name="p" toName="i" smart="true"><Label value="a"/>'
+        "</PolygonLabels></View>"
+    )
+    assert [control.name for control in config.controls] == ["p"]
+    assert config.notes == ()
