@@ -162,7 +162,7 @@ def validation_pictures(found: Validation, most: int) -> list[Drawn]:
     drawn = []
     for each in (differing or ordered[:_SHOWN_EQUAL])[:most]:
         panels = [
-            panel(f"source in {found.runtime}", each.source, names, each.matching, first=True),
+            panel("source", each.source, names, each.matching, first=True),
             panel("model at f32", each.exact, names, each.matching, first=False),
             panel(
                 f"model at {found.default_precision}",

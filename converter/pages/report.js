@@ -132,6 +132,9 @@ function viewer(section) {
       for (const name of pane.names.children) {
         name.style.fontSize = `${13 * size}px`;
         name.style.strokeWidth = `${3 * size}px`;
+        // Names near the right edge run to the left.
+        const right = Number(name.getAttribute("x")) > view.x + 0.72 * view.width;
+        name.setAttribute("text-anchor", right ? "end" : "start");
         name.setAttribute("y", Math.max(Number(name.dataset.y), 14 * size));
       }
     }
