@@ -47,12 +47,15 @@ def labels_from_model_info(model_info: dict[str, str]) -> tuple[Label, ...]:
     """Model API's `labels`: names between white space, a background entry first. () if none.
 
     The ids are 1..n: Model API knows no category ids. Names keep their '_', since nothing tells
-    whether it stood for a space, unless OTX's `label_info` says the names as they are.
+    whether it stood for a space, unless OTX's `label_info` says the names as they are. The 80 names
+    of COCO are recognised, and get their spaces and category ids.
     """
     names = model_info.get("labels", "").split()
     if names and names[0].lower() in _BACKGROUND:
         names = names[1:]
     names = _names_with_spaces(model_info.get("label_info", ""), names)
+    if [name.replace("_", " ") for name in names] == [label.name for label in COCO_LABELS]:
+        return COCO_LABELS
     labels = tuple(Label(index, name) for index, name in enumerate(names, start=1))
     if labels:
         _check(labels, "the source's own label list")

@@ -9,6 +9,7 @@ import pytest
 
 from backend.runtime.contract import Label
 from backend.runtime.errors import ConversionError
+from converter.coco import COCO_LABELS
 from converter.labels import labels_from_model_info, read_labels
 
 HAND_FACE = (Label(1, "hand"), Label(2, "left face"))
@@ -123,3 +124,11 @@ def test_model_api_labels(text: str, names: list[str]) -> None:
     labels = labels_from_model_info({"labels": text})
     assert [label.name for label in labels] == names
     assert [label.id for label in labels] == list(range(1, len(names) + 1))
+
+
+@pytest.mark.parametrize("background", ["", "background "])
+def test_cocos_names_get_their_ids(background: str) -> None:
+    names = " ".join(label.name.replace(" ", "_") for label in COCO_LABELS)
+    assert labels_from_model_info({"labels": background + names}) == COCO_LABELS
+    other = names.replace("toothbrush", "comb")
+    assert labels_from_model_info({"labels": other})[9] == Label(10, "traffic_light")
