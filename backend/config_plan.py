@@ -17,6 +17,7 @@ from backend.labelstudio.region_plan import (
     thresholds_digest,
 )
 from backend.runtime.contract import ModelContract
+from backend.runtime.errors import LabelConfigError
 
 log = logging.getLogger("labelvino")
 
@@ -47,8 +48,11 @@ class ConfigPlanner:
         *,
         command_line_threshold: float | None = None,
         settings_threshold: float | None = None,
+        only: tuple[str, ...] = (),
     ) -> None:
-        """`model_digest`: hex digest of the weights and of the facts that change results."""
+        """`model_digest`: hex digest of the weights and of the facts that change results; `only`:
+        labels of the configs that get regions; empty: all."""
+        self._only = only
         self._contract = contract
         self._model_digest = model_digest
         self._choice = choice
@@ -101,6 +105,7 @@ class ConfigPlanner:
 
     def _read(self, label_config: str) -> ConfigPlan:
         config = parse_label_config(label_config)
+        _check_labels(config, self._only)
         served = {control.to_name for control in config.controls}
         plans = {
             image.name: plan_regions(
@@ -110,6 +115,7 @@ class ConfigPlanner:
                 has_masks=self._contract.mask_frame is not None,
                 thresholds=self._thresholds,
                 choice=self._choice,
+                only=self._only,
             )
             for image in config.images
             if image.name in served
@@ -119,5 +125,15 @@ class ConfigPlanner:
 
     def _version(self, plans: Mapping[str, RegionPlan]) -> str:
         """Name, digest of the model, digest of the thresholds in force."""
-        digest = thresholds_digest(plans, self._thresholds.default)
+        digest = thresholds_digest(plans, self._thresholds.default, self._only)
         return f"{self.version_start}{digest[:6]}"
+
+
+def _check_labels(config: LabelConfig, wanted: tuple[str, ...]) -> None:
+    """Raises LabelConfigError for a label that no control has."""
+    known = {name for control in config.controls for tag in control.labels for name in tag.names}
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise LabelConfigError(
+            f"the label config has no label '{missing[0]}': it has {', '.join(sorted(known))}."
+        )

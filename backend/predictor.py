@@ -45,6 +45,8 @@ class PredictorOptions:
     settings_threshold: float | None = None
     limits: ImageLimits = field(default_factory=ImageLimits)
     max_detections: int = 300
+    labels: tuple[str, ...] = ()  # of the label config, that get regions; empty: all
+    closer_looks: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,20 @@ class Predictor:
         self.cache = cache
         self._pool = pool
         self._results = ImageResults(engine, source, options.limits, options.max_detections, cache)
-        self._prompter = Prompter(engine, self._results, options.regions, options.max_detections)
+        self._prompter = Prompter(
+            engine,
+            self._results,
+            options.regions,
+            options.max_detections,
+            closer_looks=options.closer_looks,
+        )
         self.planner = ConfigPlanner(
             engine.contract,
             engine.model_digest,
             options.choice,
             command_line_threshold=options.command_line_threshold,
             settings_threshold=options.settings_threshold,
+            only=options.labels,
         )
 
     def plan(self, label_config: str) -> ConfigPlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from backend.cache_access import open_result_cache
@@ -85,18 +86,19 @@ def open_predictor(
     source: ImageSource | None = None,
     model: Path | None = None,
     throughput: bool = False,
+    labels: tuple[str, ...] = (),
 ) -> Predictor:
     """The model of the settings, checked on its device, with the images of Label Studio.
 
     `cache` and `source` may be shared by the models of a process, one after another too; `model`:
-    another one than that of the settings; `throughput`: for many images, not for one at a time.
+    another one than that of the settings; `throughput`: for many images, not for one at a time;
+    `labels`: of label configs, that get regions; empty: all.
     Raises SettingsError, ContractError or DeviceError.
     """
     engine = open_engine(settings, model, throughput=throughput)
     _run_self_test(engine)
-    return Predictor(
-        engine, source or open_image_fetcher(settings), predictor_options(settings), pool, cache
-    )
+    options = replace(predictor_options(settings), labels=labels)
+    return Predictor(engine, source or open_image_fetcher(settings), options, pool, cache)
 
 
 def _run_self_test(engine: Engine) -> None:
@@ -117,6 +119,7 @@ def open_engine(
         device=settings.device,
         precision=settings.precision,
         throughput=throughput,
+        adapts=not throughput,
         cache_dir=model_cache_folder(settings),
     )
 
@@ -179,6 +182,7 @@ def predictor_options(settings: Settings) -> PredictorOptions:
         settings_threshold=None if given else settings.score_threshold,
         limits=_image_limits(settings),
         max_detections=settings.max_detections,
+        closer_looks=settings.closer_looks,
     )
 
 

@@ -64,6 +64,7 @@ def bulk_job(
     patience: Patience | None = None,
     covered_share: float | None = None,
     rate: float | None = None,
+    labels: tuple[str, ...] = (),
     **given: object,
 ) -> Iterator[Prelabelling]:
     """A job for the running stand-in; waits are short unless `patience` says otherwise."""
@@ -72,7 +73,7 @@ def bulk_job(
     api = open_api(settings)
     try:
         with api.client, open_image_fetcher(settings) as source:
-            predictor = open_predictor(settings, pool, source=source)
+            predictor = open_predictor(settings, pool, source=source, labels=labels)
             options = ChunkOptions(selection or Selection(), covered_share, rate)
             patience = patience or quick_patience()
             yield Prelabelling(api, api.project("1"), predictor, pool, options, patience)

@@ -41,6 +41,7 @@ class JobWishes:
     project: str
     view_id: int | None
     only_unlabelled: bool
+    labels: tuple[str, ...]
     sample: int | None
     limit: int | None
     seed: int
@@ -61,8 +62,6 @@ class JobWishes:
 def run_job(settings: Settings, wishes: JobWishes) -> None:
     """Run it, and tell what came of it; ends with exit code 1 where anything failed."""
     with _opened(settings, wishes) as job:
-        for note in job.notes:
-            click.echo(f"labelvino: {note}", err=True)
         if wishes.dry_run:
             _tell_plan(job, job.make_plan(), as_json=wishes.as_json)
             return
@@ -108,12 +107,14 @@ def _opened(settings: Settings, wishes: JobWishes) -> Iterator[AnyPrelabelling]:
         patience = Patience(give_up_s=math.inf) if wishes.watch else Patience()
         if settings.queue_url is not None:
             with redis_explained(settings):
-                yield open_queued(settings, api, project, options, patience)
+                yield open_queued(settings, api, project, options, patience, wishes.labels)
             return
         pool = FairPool(settings.tasks_at_once, in_turn=False)
         try:
             cache = open_result_cache(settings)
-            predictor = open_predictor(settings, pool, cache, source=source, throughput=True)
+            predictor = open_predictor(
+                settings, pool, cache, source=source, throughput=True, labels=wishes.labels
+            )
             yield Prelabelling(api, project, predictor, pool, options, patience)
         finally:
             pool.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from backend.bulk.chunk import ChunkOptions
 from backend.bulk.selection import Selection
 from backend.labelstudio.regions import RegionOptions
 from backend.predictor import PredictorOptions
+from backend.runtime.image import ImageLimits
 from backend.runtime.polygons import PolygonDetail
 
 _SELECTION = ("only_unlabelled", "replace", "fill_blank")
@@ -21,7 +23,7 @@ class Order:
     """The options of one `labelvino prelabel`, and what they were given for.
 
     config_digest   of the project's labelling config, which must be the same when work is done
-    predictor       its image limits are the worker's own and do not travel
+    predictor       the options of predictions, as JSON, since another release may have others
     chunk           of the selection, only what a task must still meet travels
     """
 
@@ -29,7 +31,7 @@ class Order:
     project_title: str
     model_version: str
     config_digest: str
-    predictor: PredictorOptions
+    predictor: str
     chunk: ChunkOptions
 
     @property
@@ -39,15 +41,13 @@ class Order:
         return f"p{self.project_id}-{digest[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        predictor = asdict(self.predictor)
-        del predictor["limits"]
         selection = asdict(self.chunk.selection)
         return {
             "project": self.project_id,
             "title": self.project_title,
             "model_version": self.model_version,
             "config": self.config_digest,
-            "predictor": predictor,
+            "predictor": self.predictor,
             "selection": {name: selection[name] for name in _SELECTION},
             "covered_share": self.chunk.covered_share,
             "rate": self.chunk.rate,
@@ -56,9 +56,6 @@ class Order:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Order:
         """Raises KeyError, TypeError or ValueError for what `to_json` has not made."""
-        predictor = dict(content["predictor"])
-        regions = dict(predictor.pop("regions"))
-        detail = PolygonDetail(**regions.pop("polygon"))
         only_unlabelled, replaces, fill_blank = (bool(content["selection"][n]) for n in _SELECTION)
         selection = Selection(
             only_unlabelled=only_unlabelled, replace=replaces, fill_blank=fill_blank
@@ -68,7 +65,7 @@ class Order:
             str(content["title"]),
             str(content["model_version"]),
             str(content["config"]),
-            PredictorOptions(regions=RegionOptions(detail, **regions), **predictor),
+            str(content["predictor"]),
             ChunkOptions(selection, content["covered_share"], content["rate"]),
         )
 
@@ -79,3 +76,26 @@ class Order:
 
 def config_digest(label_config: str) -> str:
     return hashlib.sha256(label_config.encode()).hexdigest()
+
+
+def options_text(options: PredictorOptions) -> str:
+    """As they travel: without the image limits, which are each worker's own."""
+    content = asdict(options)
+    del content["limits"]
+    return json.dumps(content, sort_keys=True)
+
+
+def read_options(text: str, limits: ImageLimits) -> PredictorOptions:
+    """What `options_text` gave. Raises ValueError for the options of another release."""
+    try:
+        content = json.loads(text)
+        regions = dict(content.pop("regions"))
+        detail = PolygonDetail(**regions.pop("polygon"))
+        options = PredictorOptions(
+            regions=RegionOptions(detail, **regions), limits=limits, **content
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("the options are of another release") from error
+    if options_text(options) != text:
+        raise ValueError("the options are of another release")
+    return options

@@ -39,11 +39,6 @@ class Prelabelling:
     def model_version(self) -> str:
         return self.work.plan.model_version
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What of the labelling config could not be mapped."""
-        return self.work.plan.notes
-
     def make_plan(self) -> Plan:
         """Raises LabelStudioError."""
         selection: Selection = self.options.selection

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.job_queue import JobQueue, queue_name
-from backend.bulk.order import Order, config_digest
+from backend.bulk.order import Order, config_digest, options_text
 from backend.bulk.queue_access import open_queue, queue_address
 from backend.bulk.queued import Jobs, QueuedPrelabelling
 from backend.config_plan import ConfigPlanner
@@ -24,6 +26,7 @@ def open_queued(
     project: Project,
     options: ChunkOptions,
     patience: Patience,
+    labels: tuple[str, ...] = (),
 ) -> QueuedPrelabelling:
     """The model is read and not compiled: only workers compute.
 
@@ -33,13 +36,14 @@ def open_queued(
     redis = open_queue(settings)
     contract = read_contract(read_ir(path), path)
     digest = model_digest(path, contract)
-    predictor = predictor_options(settings)
+    predictor = replace(predictor_options(settings), labels=labels)
     planner = ConfigPlanner(
         contract,
         digest,
         predictor.choice,
         command_line_threshold=predictor.command_line_threshold,
         settings_threshold=predictor.settings_threshold,
+        only=labels,
     )
     plan = planner.plan(project.label_config)
     order = Order(
@@ -47,7 +51,7 @@ def open_queued(
         project.title,
         plan.model_version,
         config_digest(project.label_config),
-        predictor,
+        options_text(predictor),
         options,
     )
     jobs = JobQueue(redis, queue_name(contract.name, digest))

@@ -46,11 +46,6 @@ class QueuedPrelabelling:
     def model_version(self) -> str:
         return self.plan.model_version
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What of the labelling config could not be mapped."""
-        return self.plan.notes
-
     def make_plan(self) -> Plan:
         """Raises LabelStudioError."""
         selection = self.order.chunk.selection

@@ -12,7 +12,7 @@ from backend.commands import options
 from backend.commands.share import SHARE
 
 _OFFLINE = frozenset({"tasks", "label_config", "out", "image_root", "image_prefix"})
-_BOTH = frozenset({"limit", "replace", "as_json"})
+_BOTH = frozenset({"labels", "limit", "replace", "as_json"})
 _ONLINE = frozenset(
     {
         "project", "view_id", "only_unlabelled", "sample", "seed", "only_missing", "covered_share",
@@ -54,6 +54,10 @@ _ONLINE = frozenset(
 @options.config
 @click.option("--view", "view_id", type=click.IntRange(1), help="Only a Data Manager tab's tasks.")
 @click.option("--only-unlabelled", is_flag=True, help="Leave tasks that have an annotation.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="NAME",
+    help="Only regions with this label of the config; may be repeated.",
+)  # fmt: skip
 @click.option("--sample", type=click.IntRange(1), help="Only so many tasks, chosen by chance.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many tasks.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is left to chance.")

@@ -85,9 +85,11 @@ def plan_regions(
     has_masks: bool,
     thresholds: Thresholds,
     choice: ControlChoice = "auto",
+    only: tuple[str, ...] = (),
 ) -> RegionPlan:
     """Decide where each model label goes in the image tag `image_name`.
 
+    `only`: the config's labels that get regions, by value or alias; empty: all.
     `auto`: polygons where a polygon control claims the label, else brush; rectangles besides.
     `all`: every control that claims it. A single kind: only controls of that kind.
     """
@@ -110,6 +112,7 @@ def plan_regions(
             Target(mapping.control, tag, thresholds.of(mapping.control, tag, name))
             for mapping in _chosen(mappings, index, choice)
             for tag in mapping.targets[index]
+            if not only or not set(only).isdisjoint(tag.names)
         )
         for index, name in enumerate(model_labels)
     )
@@ -118,8 +121,13 @@ def plan_regions(
     return RegionPlan(targets, tuple(dict.fromkeys(notes)))
 
 
-def thresholds_digest(plans: Mapping[str, RegionPlan], default: float) -> str:
-    """SHA-256 (hex) of the thresholds in force: the default, and where targets differ from it."""
+def thresholds_digest(
+    plans: Mapping[str, RegionPlan], default: float, only: tuple[str, ...] = ()
+) -> str:
+    """SHA-256 (hex) of the thresholds in force: the default, and where targets differ from it.
+
+    `only`: the labels that get regions, where not all do.
+    """
     own = sorted(
         (name, t.control.name, t.tag.value, t.score_threshold)
         for name, plan in plans.items()
@@ -127,7 +135,8 @@ def thresholds_digest(plans: Mapping[str, RegionPlan], default: float) -> str:
         for t in targets
         if t.score_threshold != default
     )
-    return hashlib.sha256(repr((default, own)).encode()).hexdigest()
+    facts = (default, own, sorted(set(only))) if only else (default, own)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _chosen(

@@ -36,6 +36,7 @@ class OfflineWishes:
     out: Path
     image_root: Path | None
     image_prefix: str
+    labels: tuple[str, ...]
     limit: int | None
     replace: bool
     as_json: bool
@@ -93,7 +94,10 @@ def _opened(
         pool = FairPool(settings.tasks_at_once, in_turn=False)
         try:
             cache = open_result_cache(settings)
-            yield open_predictor(settings, pool, cache, source=images, throughput=True), pool
+            predictor = open_predictor(
+                settings, pool, cache, source=images, throughput=True, labels=wishes.labels
+            )
+            yield predictor, pool
         finally:
             pool.close()
 

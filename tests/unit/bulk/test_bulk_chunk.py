@@ -15,6 +15,7 @@ from backend.bulk.pace import Pace
 from backend.bulk.prediction_store import region_labels
 from backend.bulk.selection import BLANK_VERSION, Selection
 from backend.labelstudio.json_calls import RefusedError, Row, UnreachableError
+from backend.runtime.errors import LabelConfigError
 
 
 @pytest.fixture
@@ -204,6 +205,21 @@ def test_covered_regions_are_left_out(studio: StandInStudio, tmp_path: Path) -> 
     with bulk_job(studio, tmp_path, covered_share=0.5) as job:
         tally = run_job(job)
     assert tally.labels == {"person": 1, "car": 2}
+
+
+def test_some_labels_only_are_another_version(studio: StandInStudio, tmp_path: Path) -> None:
+    studio.add_tasks(2)
+    with bulk_job(studio, tmp_path, labels=("car",)) as job:
+        assert run_job(job).labels == {"car": 2}
+        some = job.model_version
+    with bulk_job(studio, tmp_path) as job:
+        assert run_job(job).labels == {"person": 2, "car": 2}
+        assert job.model_version != some
+    with bulk_job(studio, tmp_path, labels=("car",)) as job:
+        assert job.model_version == some and run_job(job).tasks == 0
+    with pytest.raises(LabelConfigError, match="no label 'dog': it has car, person"):  # noqa: SIM117
+        with bulk_job(studio, tmp_path, labels=("dog",)):
+            pass
 
 
 def test_requests_of_bearable_size(
