@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.runtime.detections import MaskCrop
 from backend.runtime.errors import MeasurementError
-from converter.bootstrap import Interval, difference
+from converter.bootstrap import Interval, differences
 from converter.coco_metrics import Evaluation, Kind, evaluate
 from converter.compare import Run
 from converter.ground_truth import GroundTruth, category_ids
@@ -102,11 +102,7 @@ def _gaps(found: tuple[Evaluation, ...]) -> dict[str, Interval]:
     if len(found) != 2 or found[0].overall.ap is None:
         return {}
     first, second = found
-    return {
-        "ap": difference(first, second, "ap"),
-        "ap50": difference(first, second, "ap50"),
-        "ap75": difference(first, second, "ap75"),
-    }
+    return differences(first, second)
 
 
 def truth_side(truth: GroundTruth, image_id: int, labels: list[str]) -> Side:

@@ -129,13 +129,21 @@ function viewer(section) {
     for (const pane of panes) {
       pane.canvas.setAttribute("viewBox", box);
       const size = view.width / (pane.canvas.clientWidth || 400);
+      const taken = [];
       for (const name of pane.names.children) {
         name.style.fontSize = `${13 * size}px`;
         name.style.strokeWidth = `${3 * size}px`;
         // Names near the right edge run to the left.
         const right = Number(name.getAttribute("x")) > view.x + 0.72 * view.width;
         name.setAttribute("text-anchor", right ? "end" : "start");
-        name.setAttribute("y", Math.max(Number(name.dataset.y), 14 * size));
+        const line = 15 * size, length = 7.6 * size * name.textContent.length;
+        const x = Number(name.getAttribute("x")) - (right ? length : 0);
+        let y = Math.max(Number(name.dataset.y), 14 * size);
+        // A name that would cover another one goes below it.
+        while (taken.some((other) => Math.abs(other.y - y) < line && x < other.end && other.x < x + length))
+          y += line / 2;
+        taken.push({ x, y, end: x + length });
+        name.setAttribute("y", y);
       }
     }
   }
