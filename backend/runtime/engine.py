@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import queue
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +19,7 @@ from backend.runtime.detections import Detections
 from backend.runtime.errors import ContractError, DeviceError, InferenceError
 from backend.runtime.image import DecodedImage
 from backend.runtime.masks import cut_mask
+from backend.runtime.request_pool import AdaptingPool, RequestPool, Requests
 from backend.runtime.resize import ResizeGeometry, needed_size, resize_image
 
 Precision = Literal["auto", "f32", "f16", "bf16"]
@@ -66,11 +64,13 @@ class Engine:
         device: str = "AUTO",
         precision: Precision = "auto",
         throughput: bool = False,
+        adapts: bool = False,
         cache_dir: Path | None = None,
     ) -> None:
         """Load and compile. Raises ContractError or DeviceError.
 
-        `throughput`: many images at once rather than the shortest time for one.
+        `throughput`: many images at once rather than the shortest time for one. `adapts`: both, as
+        images come; takes the memory of both once two have met.
         """
         self.model_path = Path(model_path)
         core = _core(os.getpid())
@@ -97,11 +97,17 @@ class Engine:
                 f"device '{device}' was asked for {precision} but computes in {self.precision}: "
                 "use --precision auto, or another device."
             )
-        self.requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
         _prepare_bindings()
-        self._pool: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
-        for _ in range(self.requests):
-            self._pool.put(self._compiled.create_infer_request())
+        pool = RequestPool(self._compiled)
+        self._pool: Requests = pool
+        if adapts and not throughput:
+            many = config | {"PERFORMANCE_HINT": "THROUGHPUT"}
+            self._pool = AdaptingPool(pool, lambda: core.compile_model(model, device, many))
+
+    @property
+    def requests(self) -> int:
+        """How many images are inferred at once, at the most."""
+        return self._pool.size
 
     @property
     def execution_devices(self) -> tuple[str, ...]:
@@ -137,7 +143,7 @@ class Engine:
     def infer(self, image: DecodedImage) -> tuple[RawOutputs, ResizeGeometry]:
         """Run the model on one image; waits for a free request. Raises InferenceError."""
         tensor, geometry = resize_image(image, self.contract.resize)
-        with self._request() as request:
+        with self._pool.request() as request:
             try:
                 request.infer({"image": tensor})
             except RuntimeError as error:
@@ -165,14 +171,6 @@ class Engine:
         """What `detections` can be made from. Raises InferenceError."""
         raw, geometry = self.infer(image)
         return select(raw, geometry, self.contract, floor_score, limit)
-
-    @contextmanager
-    def _request(self) -> Iterator[ov.InferRequest]:
-        request = self._pool.get()
-        try:
-            yield request
-        finally:
-            self._pool.put(request)
 
 
 def decode(
