@@ -85,7 +85,7 @@ def run_nncf(
         "preset": nncf.QuantizationPreset(preset),
         "ignored_scope": nncf.IgnoredScope(names=list(scope.ignored), validate=False),
     }
-    with _quiet(), _clear_errors():
+    with _quiet(), _clear_errors(nncf):
         if control is None:
             quantised = nncf.quantize(model, calibration, **options)
         else:
@@ -110,10 +110,16 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _clear_errors() -> Iterator[None]:
+def _clear_errors(nncf: ModuleType) -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
+    except (
+        RuntimeError,  # OpenVINO's
+        nncf.InternalError,
+        nncf.ParameterNotSupportedError,
+        nncf.UnsupportedModelError,
+        nncf.ValidationError,
+    ) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ConversionError(
             f"NNCF cannot quantise this model: {lines[-1] if lines else 'no reason given'} (leave "

@@ -174,6 +174,12 @@ class _Judge:
         after = detect_all(_engine(xml), self._photos, self._count)
         kept = self.kept = kept_of(zip(self._before, after, strict=True))
         wanted = self._options.min_agreement
+        if wanted and not kept.parent:
+            raise AccuracyError(
+                f"the parent finds nothing above 0.5 in the {kept.images} images that check the "
+                "result, so that nothing can be compared, and nothing was written: give images of "
+                "what it knows, or --min-agreement 0."
+            )
         if kept.share < wanted:
             raise AccuracyError(
                 f"the INT8 model agrees with its parent on {kept.share:.1%} of the instances above "

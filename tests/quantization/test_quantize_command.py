@@ -147,6 +147,20 @@ def test_too_little_agreement_is_exit_4_and_leaves_nothing(
     assert list(out.iterdir()) == []
 
 
+def test_pictures_without_things_prove_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = tmp_path / "grey"
+    pictures.mkdir()
+    for grey in (90, 128):
+        assert cv2.imwrite(str(pictures / f"{grey}.png"), np.full((64, 64, 3), grey, np.uint8))
+    out = tmp_path / "out"
+    out.mkdir()
+    assert quantize(out / "m.xml", "--calibration", pictures) == 4
+    assert "the parent finds nothing above 0.5 in the 1 images" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+
+
 def test_accuracy_control(tmp_path: Path, calibration: Path, check: Path, capsys: Any) -> None:
     options = ["--calibration", calibration, "--check", check, "--annotations", check, "--json"]
     assert quantize(tmp_path / "m.xml", *options, "--max-drop", "0.05") == 0
