@@ -85,7 +85,8 @@ def _print_precision(
         )
         gap = difference(one, other)
         print(
-            f"{kind} AP {one.overall.ap:.4f} -> {other.overall.ap:.4f} ({gap}), "
+            f"{kind} AP {one.overall.ap:.4f} -> {other.overall.ap:.4f} ({gap.value:+.4f}, "
+            f"{gap.level:.0%} of {gap.draws} draws from {gap.low:+.4f} to {gap.high:+.4f}), "
             f"AP50 {one.overall.ap50:.4f} -> {other.overall.ap50:.4f}"
         )
 
