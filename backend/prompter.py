@@ -31,8 +31,16 @@ class Prompter:
     """Answers prompts with one model; may be called from any thread."""
 
     def __init__(
-        self, engine: Engine, results: ImageResults, options: RegionOptions, max_detections: int
+        self,
+        engine: Engine,
+        results: ImageResults,
+        options: RegionOptions,
+        max_detections: int,
+        *,
+        closer_looks: bool = True,
     ) -> None:
+        """`closer_looks`: run the model again around a prompt where there is a doubt."""
+        self._closer_looks = closer_looks
         self._engine = engine
         self._results = results
         self._options = options
@@ -85,7 +93,7 @@ class Prompter:
         found = self._results.of_address(url, FLOOR_SCORE, task_id=task_id, deadline=deadline)
         wanted = _in_pixels(prompts, found.width, found.height, labels)
         choice = choose_instance(found, wanted)
-        if choice is not None and choice.is_sure:
+        if not self._closer_looks or (choice is not None and choice.is_sure):
             return found, choice
         other_label = choice is not None and not choice.is_meant
         window = window_around(

@@ -230,6 +230,12 @@ class Settings(BaseSettings):
         "LABELVINO_QUEUE_URL",
     )
 
+    closer_looks: bool = _env(
+        True,
+        "Run the model again around a click or box where the whole image leaves a doubt.",
+        "LABELVINO_CLOSER_LOOKS",
+    )
+
     predict_budget_s: float = _env(
         80.0,
         "Seconds that a /predict may take; Label Studio gives up after 100.",

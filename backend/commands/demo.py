@@ -122,7 +122,8 @@ def _told(demo: RunningDemo, folder: Path) -> str:
   {demo.tally.tasks} tasks with {demo.tally.regions} predicted regions are there. Try next:
     1. Sign in and open a task: the outlines are the model's.
     2. Correct one, press Submit, go on to the next.
-    3. Your own model and images: labelvino demo --model my.xml --images folder
+    3. Delete one, switch Auto-Annotation on, and click the thing with the smart point.
+    4. Your own model and images: labelvino demo --model my.xml --images folder
 
   Ctrl-C ends both. What you annotate is there again next time.
 """

@@ -35,6 +35,7 @@ from backend.runtime.errors import DemoError, SettingsError
 from backend.runtime.overlay import label_colours
 
 STUDIO_PORT, BACKEND_PORT = 8080, 9090
+_FEW_LABELS = 12  # more of them, twice, fill the page
 _BACKEND_TIMEOUT_S = 300.0  # a large model compiles for minutes on a GPU
 _API_TIMEOUT_S = 150.0  # Label Studio itself waits 100 s for predictions
 
@@ -203,7 +204,10 @@ def _title(options: DemoOptions, contract: ModelContract) -> str:
 def _label_config(contract: ModelContract) -> str:
     control: ControlKind = "rectangle" if contract.mask_frame is None else "polygon"
     names = contract.label_names
-    return write_label_config(names, (control,), label_colours(names))
+    few = len(names) <= _FEW_LABELS
+    return write_label_config(
+        names, (control,), label_colours(names), smart_tools=("point",) if few else ()
+    )
 
 
 def _environment() -> Path:

@@ -23,6 +23,7 @@ COLOURS = 256
 JPEG_QUALITY = 88
 WIDTH, HEIGHT = 1280, 800
 TERMINAL_COLUMNS = 92
+UMBRELLA = (290, 160)  # in the picture of the third task
 
 
 def take_pictures(target: Path) -> None:
@@ -58,6 +59,7 @@ def _label_studio(browser: StudioBrowser, demo: DemoProcess, target: Path) -> No
     browser.open_task(project, 3)
     page.wait_for_timeout(1000)
     _keep(page, target / "demo-task.jpg")
+    _prompt(browser, demo, target)
     page.goto(f"{demo.url}/projects/1/settings/ml")
     page.wait_for_timeout(2500)
     _keep(page, target / "settings-model.png")
@@ -65,6 +67,22 @@ def _label_studio(browser: StudioBrowser, demo: DemoProcess, target: Path) -> No
     page.get_by_text("Personal Access Token").first.click()
     page.wait_for_timeout(2000)
     _keep(page, target / "account-token.png")
+
+
+def _prompt(browser: StudioBrowser, demo: DemoProcess, target: Path) -> None:
+    """A click with the smart point where no region is in the way."""
+    page = browser.page
+    page.evaluate(
+        "() => window.Htx.annotationStore.selected.regions"
+        ".filter(region => region.labels.includes('umbrella'))"
+        ".forEach(region => region.deleteRegion())"
+    )
+    page.wait_for_timeout(500)
+    browser.pick_smart_tool("key-point-tool", "umbrella", 1)
+    browser.click_photo(*UMBRELLA)
+    browser.suggestions()
+    page.wait_for_timeout(500)
+    _keep(page, target / "prompt.jpg")
 
 
 def _terminal(page: Page, demo: DemoProcess, folder: Path, target: Path) -> None:
