@@ -14,6 +14,7 @@ import click
 
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.failures import check_failures_path, read_failures, write_failures
+from backend.bulk.interruption import terminated_as_interrupted
 from backend.bulk.prelabel import Prelabelling
 from backend.bulk.queue_access import redis_explained
 from backend.bulk.queue_command import open_queued, tell_enqueued, tell_waiting
@@ -61,7 +62,7 @@ class JobWishes:
 
 def run_job(settings: Settings, wishes: JobWishes) -> None:
     """Run it, and tell what came of it; ends with exit code 1 where anything failed."""
-    with _opened(settings, wishes) as job:
+    with terminated_as_interrupted(), _opened(settings, wishes) as job:
         if wishes.dry_run:
             _tell_plan(job, job.make_plan(), as_json=wishes.as_json)
             return

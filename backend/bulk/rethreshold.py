@@ -10,6 +10,7 @@ from functools import partial
 import click
 
 from backend.bulk.chunk import ChunkOptions
+from backend.bulk.interruption import terminated_as_interrupted
 from backend.bulk.prelabel import Prelabelling
 from backend.bulk.selection import Selection
 from backend.bulk.summary import Summary
@@ -44,7 +45,7 @@ class Kept:
 
 def run_rethreshold(settings: Settings, wishes: RethresholdWishes) -> None:
     """Run it, and tell what came of it; ends with exit code 1 where anything failed."""
-    with _opened(settings, wishes) as job:
+    with terminated_as_interrupted(), _opened(settings, wishes) as job:
         older = older_versions(job)
         plan = job.make_plan()
         if wishes.dry_run:

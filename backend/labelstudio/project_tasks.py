@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from backend.labelstudio.client import Files
-from backend.labelstudio.json_calls import JsonCalls, Query, Row
+from backend.labelstudio.json_calls import JsonCalls, Query, RefusedError, Row
 
 Condition = Row
 """One filter of the Data Manager."""
@@ -121,7 +121,12 @@ class ProjectTasks:
         return self._calls.rows("api/predictions/", {"task": task_id})
 
     def delete_prediction(self, prediction_id: int) -> None:
-        self._calls.call("DELETE", f"api/predictions/{prediction_id}/")
+        """Also where somebody else has deleted it meanwhile."""
+        try:
+            self._calls.call("DELETE", f"api/predictions/{prediction_id}/")
+        except RefusedError as error:
+            if error.status != 404:
+                raise
 
     def delete_version(self, model_version: str) -> None:
         """Delete all predictions of one model version."""

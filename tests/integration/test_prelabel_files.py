@@ -132,8 +132,12 @@ def test_what_failed_is_tried_the_next_time(folder: Path) -> None:
     assert not (folder / "out.json.journal").exists()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
-def test_a_second_run_completes_what_was_broken_off(folder: Path, sign: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "signs", [(signal.SIGKILL, signal.SIGKILL), (signal.SIGINT, signal.SIGTERM)], ids=str
+)
+def test_a_second_run_completes_what_was_broken_off(
+    folder: Path, signs: tuple[signal.Signals, ...]
+) -> None:
     tasks = task_file(folder)
     expected = run(folder, tasks)
     assert expected.returncode == 0, expected.stderr
@@ -141,7 +145,7 @@ def test_a_second_run_completes_what_was_broken_off(folder: Path, sign: signal.S
     (folder / "out.json").unlink()
 
     kept = 0
-    for wanted in (0, 33):
+    for sign, wanted in zip(signs, (0, 33), strict=True):
         process = broken_off(folder, tasks, sign, wanted)
         assert process.returncode == (-sign if sign is signal.SIGKILL else 130)
         assert not (folder / "out.json").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from backend.bulk.interruption import terminated_as_interrupted
 from backend.bulk.offline.journal import Journal
 from backend.bulk.offline.own_files import OwnFiles
 from backend.bulk.offline.run import OfflineRun
@@ -48,7 +49,7 @@ def run_offline(settings: Settings, wishes: OfflineWishes) -> None:
     source = TaskSource(wishes.tasks, _only_field(xml), wishes.image_prefix)
     journal_path = wishes.out.with_name(f"{wishes.out.name}.journal")
     _check_out(wishes, journal_path)
-    with _opened(settings, wishes, source) as (predictor, pool):
+    with terminated_as_interrupted(), _opened(settings, wishes, source) as (predictor, pool):
         plan = predictor.plan(xml)
         facts = _facts(wishes, source, xml, predictor, plan.model_version)
         with Journal(journal_path, facts, anew=wishes.replace) as journal:

@@ -195,6 +195,16 @@ def test_doubles_are_swept_and_the_newest_stays(studio: StandInStudio, tmp_path:
         assert len(studio.seen) - asked <= 4
 
 
+def test_doubles_that_somebody_else_sweeps_too(studio: StandInStudio, tmp_path: Path) -> None:
+    studio.add_tasks(2)
+    with bulk_job(studio, tmp_path) as job:
+        run_job(job)
+        studio.add_prediction(2, job.model_version)
+        studio.fail("DELETE", "predictions", 404, done=True)
+        job.finish()
+    assert [len(studio.versions(i)) for i in (1, 2)] == [1, 1]
+
+
 def test_covered_regions_are_left_out(studio: StandInStudio, tmp_path: Path) -> None:
     studio.add_tasks(2)
     (x1, y1, x2, y2), *_ = INSTANCES[0]
