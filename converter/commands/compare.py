@@ -125,6 +125,8 @@ def _write(
     from converter.page import write_report
 
     names = [report["models"][side]["name"] for side in "ab"]
+    if names[0] == names[1]:
+        names = [Path(report["models"][side]["path"]).stem for side in "ab"]
     write_report(
         options["report"],
         report,

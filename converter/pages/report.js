@@ -133,11 +133,10 @@ function viewer(section) {
       for (const name of pane.names.children) {
         name.style.fontSize = `${13 * size}px`;
         name.style.strokeWidth = `${3 * size}px`;
-        // Names near the right edge run to the left.
-        const right = Number(name.getAttribute("x")) > view.x + 0.72 * view.width;
-        name.setAttribute("text-anchor", right ? "end" : "start");
-        const line = 15 * size, length = 7.6 * size * name.textContent.length;
-        const x = Number(name.getAttribute("x")) - (right ? length : 0);
+        const line = 15 * size, length = 7.9 * size * name.textContent.length;
+        let x = Number(name.dataset.x);
+        if (x < view.x + view.width) x = Math.min(x, view.x + view.width - length);
+        name.setAttribute("x", x);
         let y = Math.max(Number(name.dataset.y), 14 * size);
         // A name that would cover another one goes below it.
         while (taken.some((other) => Math.abs(other.y - y) < line && x < other.end && other.x < x + length))
@@ -189,7 +188,7 @@ function viewer(section) {
       canvas.append(shape);
       const start = /^M([-\d.]+) ([-\d.]+)/.exec(instance.path);
       if (start) {
-        const name = svg("text", { x: start[1], "data-y": start[2], class: instance.state });
+        const name = svg("text", { "data-x": start[1], "data-y": start[2], class: instance.state });
         name.textContent = instance.label + (instance.score == null ? "" : ` ${shown(instance.score, 2)}`);
         names.append(name);
       }

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from comparison_picture import take_comparison_picture
 from demo_process import DemoProcess
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
@@ -30,6 +31,9 @@ def take_pictures(target: Path) -> None:
     """Write all pictures into the folder `target`."""
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         folder = Path(made)
+        page = folder / "comparison.png"
+        take_comparison_picture(playwright, folder, page)
+        _write(page.read_bytes(), target / "comparison.jpg")
         demo = DemoProcess(folder / "demo", folder)
         try:
             account = (demo.user, demo.password)
