@@ -24,7 +24,7 @@ from converter.sources.source import (
 )
 from converter.sources.torch_module import (
     convert_module,
-    example_pixels,
+    example_image,
     import_torch,
     pad_right_and_below,
     quiet,
@@ -60,8 +60,7 @@ def load_detectron2(config: str, options: LoadOptions) -> SourceModel:
     classes = _set_classes(cfg, state)
     model = _build(cfg, source)
     load_state(model, state, path, source, _MAY_MISS)
-    pixels = example_pixels(options, _TRACED_SHORT_SIDE)
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    image = example_image(options, short=_TRACED_SHORT_SIDE, highest=255.0, batch=True)
     native = NativeModule(traceable(model), tuple(output_names(model)))
     return SourceModel(
         model=convert_module(native.module, image, native.names, shape=[1, 3, -1, -1], what=source),

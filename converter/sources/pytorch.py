@@ -9,15 +9,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backend.runtime.errors import ConversionError
 from converter.sources import torchvision
 from converter.sources.source import LoadOptions, SourceModel, digest_files, reason_of
 from converter.sources.torch_module import (
+    any_size,
     convert_module,
     convert_traced,
-    example_pixels,
+    example_image,
     import_torch,
     quiet,
 )
@@ -52,9 +51,9 @@ def load_factory(source: str, options: LoadOptions) -> SourceModel:
             facts=torchvision.facts_of(module, f"{source} gives torchvision's detector"),
             native=torchvision.native_of(module),
         )
-    example, shape = _example(options)
+    example = example_image(options)
     return SourceModel(
-        model=convert_module(module, example, shape=shape, what=source),
+        model=convert_module(module, example, shape=any_size(example), what=source),
         path=Path(source),
         format=_FORMAT,
         digest=digest,
@@ -106,9 +105,9 @@ def _load_pickled(path: Path, options: LoadOptions) -> SourceModel:
             f"{path} holds a {type(module).__name__}, not a torch.nn.Module: where it is a state "
             f"dict, give module:factory with --weights {path}."
         )
-    example, shape = _example(options)
+    example = example_image(options)
     return SourceModel(
-        model=convert_module(module.eval(), example, shape=shape, what=str(path)),
+        model=convert_module(module.eval(), example, shape=any_size(example), what=str(path)),
         path=path,
         format=_FORMAT,
         digest=digest_files([path]),
@@ -122,7 +121,8 @@ def _kind_of(path: Path) -> str:
         return "pickle"
     with zipfile.ZipFile(path) as archive:
         names = [name.partition("/")[2] for name in archive.namelist()]
-    if any(name.startswith("models/") and name.endswith(".json") for name in names):
+    exported = any(name.startswith("models/") and name.endswith(".json") for name in names)
+    if exported or path.suffix.lower() == ".pt2":  # older releases had another layout
         return "torch.export program"
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         return "TorchScript file"
@@ -140,7 +140,7 @@ def _convert_torchscript(path: Path, options: LoadOptions) -> Any:
         raise ConversionError(
             f"{path} is no TorchScript file, or was cut off: {reason_of(error)}."
         ) from error
-    _, shape = _example(options)
+    shape = any_size(example_image(options))
     return convert_traced(module, shape=shape, what=str(path))
 
 
@@ -169,25 +169,6 @@ def _exported_shape(program: Any, path: Path) -> list[int]:
             "can be converted: export the model with one tensor."
         )
     return [side if isinstance(side, int) else -1 for side in images[0].shape]
-
-
-def _example(options: LoadOptions) -> tuple[Any, list[int]]:
-    """The tensor to trace with, and the shape of the input: any height and width.
-
-    A picture becomes f32 [1,3,H,W] RGB 0..1; an array stays as it is.
-    """
-    import torch
-
-    pixels = example_pixels(options)
-    if pixels.dtype == np.uint8 and pixels.ndim == 3:
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-        return image, [1, 3, -1, -1]
-    if pixels.ndim not in (3, 4) or pixels.shape[-3] != 3:
-        raise ConversionError(
-            f"the example input has the shape {list(pixels.shape)}, but must be an image [3,H,W] "
-            "or [1,3,H,W]."
-        )
-    return torch.from_numpy(pixels).float(), [*pixels.shape[:-2], -1, -1]
 
 
 def _call_factory(source: str) -> Any:

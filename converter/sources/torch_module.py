@@ -39,26 +39,48 @@ def import_torch(*, torchvision: bool = False) -> Any:
     return torch
 
 
-def example_pixels(options: LoadOptions, short: int | None = None) -> np.ndarray:
-    """What a model is traced with: u8 [H,W,3] RGB, or the array of a .npy file as it is.
+def example_image(
+    options: LoadOptions, *, short: int | None = None, highest: float = 1.0, batch: bool = False
+) -> Any:
+    """The tensor to trace with: a picture as f32 [1,3,H,W] RGB 0..`highest`, or a .npy as it is.
 
     By default a small picture: detectors traced with noise find nothing. `short`: scales a picture
-    so that its short side has that many pixels. Raises ConversionError.
+    so that its short side has that many pixels; `batch`: [3,H,W] becomes [1,3,H,W]. Raises
+    ConversionError.
     """
+    import torch
+
     path = options.example_input or _PICTURE
     try:
         if path.suffix.lower() == ".npy":
-            found: np.ndarray = np.load(path, allow_pickle=False)
-            return found
-        pixels = decode_image(path.read_bytes()).pixels
+            array: np.ndarray = np.load(path, allow_pickle=False)
+        else:
+            array = _planes(decode_image(path.read_bytes()).pixels, short, highest)
     except FileNotFoundError as error:
         raise ConversionError(f"there is no example input {path}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ConversionError(f"the example input {path} cannot be read: {error}.") from error
-    if short is None:
-        return np.array(pixels)  # a decoded picture may not be written to
-    scale = short / min(pixels.shape[:2])
-    return cv2.resize(pixels, None, fx=scale, fy=scale)
+    if array.ndim not in (3, 4) or array.shape[-3] != 3 or len(array) not in (1, 3):
+        raise ConversionError(
+            f"the example input has the shape {list(array.shape)}, but must be an image [3,H,W] "
+            "or [1,3,H,W]."
+        )
+    image = torch.from_numpy(array).float()
+    return image[None] if batch and image.ndim == 3 else image
+
+
+def any_size(image: Any) -> list[int]:
+    """The shape of an input like `image`, of any height and width (-1)."""
+    return [*image.shape[:-2], -1, -1]
+
+
+def _planes(pixels: np.ndarray, short: int | None, highest: float) -> np.ndarray:
+    """u8 [H,W,3] -> f32 [1,3,H,W]."""
+    if short is not None:
+        scale = short / min(pixels.shape[:2])
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale)
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[np.newaxis], np.float32)
+    return planes * np.float32(highest / 255)
 
 
 def convert_module(

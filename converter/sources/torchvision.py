@@ -17,7 +17,7 @@ from converter.sources.source import (
 )
 from converter.sources.torch_module import (
     convert_module,
-    example_pixels,
+    example_image,
     import_torch,
     pad_right_and_below,
 )
@@ -71,15 +71,9 @@ def is_rcnn(module: Any) -> bool:
 
 def convert_rcnn(model: Any, options: LoadOptions, what: str) -> Any:
     """A FasterRCNN or MaskRCNN as ov.Model, input f32 [1,3,H,W] RGB 0..1, raw masks."""
-    import torch
-
     if model.roi_heads.has_keypoint():
         raise ConversionError(f"{what} finds keypoints, which the contract has no place for.")
-    pixels = example_pixels(options, _TRACED_SHORT_SIDE)
-    if pixels.ndim == 3:
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    else:
-        image = torch.from_numpy(pixels).float()
+    image = example_image(options, short=_TRACED_SHORT_SIDE, batch=True)
     native = native_of(model)
     return convert_module(native.module, image, native.names, shape=[1, 3, -1, -1], what=what)
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-BACKGROUND_LEAD = 8.0
+# So that among some hundred proposals a few dozen pass, whatever the number of classes
+BACKGROUND_LEAD = {5: 8.0, 80: 12.0}
 
 
 def take_statistics(model: nn.Module, run: Callable[[], object]) -> None:
@@ -54,7 +55,7 @@ def settle(
 def background_ahead(classes: int, first: bool) -> torch.Tensor:
     """Means of class logits: zero, but of the background, which stands `first` or last."""
     means = torch.zeros(classes + 1)
-    means[0 if first else -1] = BACKGROUND_LEAD
+    means[0 if first else -1] = BACKGROUND_LEAD[classes]
     return means
 
 
