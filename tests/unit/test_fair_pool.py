@@ -6,6 +6,8 @@ import threading
 import time
 from contextvars import ContextVar, copy_context
 
+import pytest
+
 from backend.fair_pool import FairPool, NotReached
 
 
@@ -24,8 +26,14 @@ def test_results_and_errors_in_order() -> None:
     pool.close()
 
 
-def test_batches_take_turns() -> None:
-    pool = FairPool(1)
+@pytest.mark.parametrize(
+    ("in_turn", "expected"),
+    [(True, (["a", "b", "a", "b"], ["b", "a", "b", "a"])), (False, (["a", "a", "a", "a"],))],
+)
+def test_batches_take_turns_or_go_one_after_the_other(
+    in_turn: bool, expected: tuple[list[str], ...]
+) -> None:
+    pool = FairPool(1, in_turn=in_turn)
     started, go, order = threading.Event(), threading.Event(), []
 
     def first() -> None:
@@ -45,7 +53,7 @@ def test_batches_take_turns() -> None:
     go.set()
     big.join(20)
     small.join(20)
-    assert order[:4] in (["a", "b", "a", "b"], ["b", "a", "b", "a"])
+    assert order[:4] in expected
     assert sorted(order) == ["a"] * 4 + ["b"] * 2
     pool.close()
 
