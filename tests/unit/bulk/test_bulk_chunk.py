@@ -104,15 +104,24 @@ def test_a_bad_image_costs_its_task_only(studio: StandInStudio, tmp_path: Path) 
     assert "there is no such image" in tally.failed[2]
 
 
-def test_an_image_that_does_not_come_is_tried_again(studio: StandInStudio, tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [0, 429, 500, 503])
+def test_an_image_that_does_not_come_is_tried_again(
+    studio: StandInStudio, tmp_path: Path, status: int
+) -> None:
     studio.add_tasks(3)
-    studio.fail("GET", "/data/upload/1/2.png", 503, times=2)
+    studio.fail("GET", "/data/upload/1/2.png", status, times=2)
     with bulk_job(studio, tmp_path) as job:
         assert run_job(job).done == 3
-        studio.add_tasks(1)
-        studio.fail("GET", "/data/upload/1/4.png", 503, times=3)
+
+
+def test_an_image_that_never_comes_is_given_up(studio: StandInStudio, tmp_path: Path) -> None:
+    studio.add_tasks(3)
+    studio.fail("GET", "/data/upload/1/2.png", 503, times=10_000)
+    with bulk_job(studio, tmp_path) as job:
         tally = run_job(job)
-    assert list(tally.failed) == [4] and "503" in tally.failed[4]
+    assert tally.done == 2 and list(tally.failed) == [2] and "503" in tally.failed[2]
+    assert studio.calls("GET", "/data/upload/1/2.png") == 3
+    assert studio.calls("GET", "/data/upload/1/1.png") == 1
 
 
 def test_one_task_that_is_refused_is_found_by_halves(studio: StandInStudio, tmp_path: Path) -> None:
