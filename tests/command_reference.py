@@ -16,7 +16,8 @@ _INTRODUCTION = """# Commands
 What `--help` prints, for each command. `make docs` writes this page, a test compares it.
 
 Both commands end with 0 when all is done, 1 when something failed, 2 for a command line that is \
-not understood, 130 when interrupted. Data goes to stdout, talk to stderr.
+not understood, 3 when two models differ by more than they may, 4 when one lost too much accuracy, \
+130 when interrupted. Data goes to stdout, talk to stderr.
 """
 _WIDTH = 88
 

@@ -24,6 +24,8 @@ _OWN: dict[str, tuple[Framework, str]] = {
     "openvino-ir": ("openvino", "openvino"),
 }
 
+_EXTRAS = {"tensorflow": "tensorflow", "onnxruntime": "onnx", "torch": "torch"}
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -78,8 +80,8 @@ def open_reference(source: SourceModel, framework: Framework = "auto") -> Opened
         )
     if framework != "openvino" and not _is_there(package):
         raise MeasurementError(
-            f"{package} is not installed here: pip install {package}, or compare with OpenVINO's "
-            "own reading of the source (--framework openvino)."
+            f"{package} is not installed here: pip install labelvino[{_EXTRAS[package]}], or "
+            "compare with OpenVINO's own reading of the source (--framework openvino)."
         )
     note = "" if framework == own else "--framework openvino: OpenVINO's own reading of the source"
     return Opened(_open(source, framework), framework == own, note)
