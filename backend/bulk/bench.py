@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.job_queue import Chunk
-from backend.bulk.order import Order, config_digest
+from backend.bulk.order import Order, config_digest, read_options
 from backend.bulk.prelabel import Prelabelling
 from backend.bulk.tally import Tally
 from backend.fair_pool import FairPool
@@ -87,7 +86,13 @@ class Bench:
         return made
 
     def _make(self, order: Order, project: Project) -> Prelabelling:
-        options = replace(order.predictor, limits=self._limits)
+        try:
+            options = read_options(order.predictor, self._limits)
+        except ValueError:
+            raise WrongOrderError(
+                "the job comes from another release of labelvino: install the same one on all "
+                "machines, and run 'labelvino prelabel' again"
+            ) from None
         predictor = Predictor(self._engine, self._source, options, self._pool, self._cache)
         chunk: ChunkOptions = order.without_rate()
         return Prelabelling(self._api, project, predictor, self._pool, chunk, self.patience)

@@ -104,6 +104,9 @@ class JobQueue:
         """Jobs that Redis has lost, under their old names."""
         jobs = [self._job(order, "predict", ids, job_id) for job_id, ids in chunks.items()]
         with self.redis.pipeline() as pipeline:
+            if self.ledger.run(order.run_id) is None:
+                tasks = sum(map(len, chunks.values()))
+                self.ledger.begin(order, self.rq.name, tasks, pipeline)
             self._push(order.run_id, jobs, pipeline)
             pipeline.execute()
 

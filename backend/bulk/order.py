@@ -15,7 +15,8 @@ from backend.predictor import PredictorOptions
 from backend.runtime.image import ImageLimits
 from backend.runtime.polygons import PolygonDetail
 
-_SELECTION = ("only_unlabelled", "replace", "fill_blank")
+# What a task must still meet when its prediction is made.
+_SELECTION = ("only_unlabelled", "replace", "fill_blank", "version_start")
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,7 @@ class Order:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Order:
         """Raises KeyError, TypeError or ValueError for what `to_json` has not made."""
-        only_unlabelled, replaces, fill_blank = (bool(content["selection"][n]) for n in _SELECTION)
-        selection = Selection(
-            only_unlabelled=only_unlabelled, replace=replaces, fill_blank=fill_blank
-        )
+        selection = Selection(**{name: content["selection"][name] for name in _SELECTION})
         return cls(
             int(content["project"]),
             str(content["title"]),
@@ -91,9 +89,11 @@ def read_options(text: str, limits: ImageLimits) -> PredictorOptions:
         content = json.loads(text)
         regions = dict(content.pop("regions"))
         detail = PolygonDetail(**regions.pop("polygon"))
-        options = PredictorOptions(
-            regions=RegionOptions(detail, **regions), limits=limits, **content
-        )
+        # JSON has no tuples.
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
+        }
+        options = PredictorOptions(regions=RegionOptions(detail, **regions), limits=limits, **given)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("the options are of another release") from error
     if options_text(options) != text:

@@ -25,7 +25,7 @@ from backend.runtime.errors import LabelvinoError
 
 log = logging.getLogger("labelvino")
 
-_WAIT_FOR_JOB_S = 2
+WAIT_FOR_JOB_S = 2
 _AFTER_REDIS_ERROR_S = 5.0
 # Of the time for a stop: tasks under way get the first share, writing what is done the rest.
 _TASKS_SHARE = 0.7
@@ -57,8 +57,10 @@ class Worker:
 
     def run(self, *, burst: bool = False) -> int:
         """Work until SIGTERM or SIGINT; gives the exit code. `burst`: until the queue is empty."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
         self._member.register_birth()
         beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         beats.start()
@@ -72,6 +74,8 @@ class Worker:
         finally:
             self._ended.set()
             self._member.register_death()
+            for number, handler in before.items():
+                signal.signal(number, handler)
         log.info("stopped")
         return INTERRUPTED if self._stopped_by == signal.SIGINT else DONE
 
@@ -80,7 +84,7 @@ class Worker:
             self._caretaker.look()
             taken = Queue.dequeue_any(
                 [self._jobs.rq],
-                _WAIT_FOR_JOB_S,
+                WAIT_FOR_JOB_S,
                 connection=self._jobs.redis,
                 serializer=JSONSerializer,
             )

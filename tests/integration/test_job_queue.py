@@ -20,7 +20,7 @@ from backend.bulk.caretaker import Caretaker
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.job_queue import MOST_ATTEMPTS, Chunk, JobQueue, queue_name
 from backend.bulk.ledger import JobResult
-from backend.bulk.order import Order, config_digest
+from backend.bulk.order import Order, config_digest, options_text
 from backend.bulk.selection import Selection
 from backend.bulk.tally import Tally
 from backend.bulk.worker import Worker
@@ -75,7 +75,8 @@ class StubBench:
 
 def an_order(project: int = 7, **options: float) -> Order:
     chunk = ChunkOptions(Selection(), **options)
-    return Order(project, "Streets", "toy-1-2", config_digest("<View/>"), PredictorOptions(), chunk)
+    digest, predictor = config_digest("<View/>"), options_text(PredictorOptions())
+    return Order(project, "Streets", "toy-1-2", digest, predictor, chunk)
 
 
 ORDER = an_order()
@@ -101,7 +102,7 @@ def work(jobs: JobQueue, bench: StubBench) -> None:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.bulk.worker._WAIT_FOR_JOB_S", 1)
+    monkeypatch.setattr("backend.bulk.worker.WAIT_FOR_JOB_S", 1)
 
 
 def test_an_empty_plan_is_no_run(jobs: JobQueue) -> None:
