@@ -98,7 +98,8 @@ def prelabel(context: click.Context, /, config: Path | None, **given: Any) -> No
 
     names = ("model", "device", "precision", "score_threshold", "controls", "label_studio_url")
     overrides = {name: given.pop(name) for name in names} | {"queue_url": given.pop("queue")}
-    overrides["result_cache"] = False if given.pop("no_cache") else None
+    no_cache = given.pop("no_cache")
+    overrides["result_cache"] = False if no_cache else None
     _check_mode(context, offline=given["tasks"] is not None)
     settings = options.settings_of(config, **overrides)
     if given["tasks"] is not None:
@@ -112,6 +113,10 @@ def prelabel(context: click.Context, /, config: Path | None, **given: Any) -> No
         raise click.UsageError("--watch goes neither with --retry nor with --dry-run.")
     if given["no_wait"] and (given["watch"] or settings.queue_url is None):
         raise click.UsageError("--no-wait needs a queue, and goes not with --watch.")
+    if no_cache and settings.queue_url is not None:
+        raise click.UsageError(
+            "--no-cache goes not with a queue: LABELVINO_RESULT_CACHE=false for its workers."
+        )
     run_job(settings, JobWishes(**given))
 
 
