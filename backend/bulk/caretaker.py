@@ -99,15 +99,16 @@ class Caretaker:
         for run in self._jobs.ledger.runs():
             if run.queue != self._jobs.rq.name or run.is_closed:
                 continue
-            open_ids = sorted(self._jobs.ledger.open_jobs(run.id))
-            if ghosts and open_ids:
-                there = self._jobs.existing(open_ids)
-                gone = [job_id for job_id in open_ids if job_id not in there]
-                if gone:
-                    self._redis.srem(self._jobs.ledger.key(run.id, "open"), *gone)
-                open_ids = sorted(there)
-            if not open_ids:
+            if ghosts:
+                self._forget_ghosts(run.id)
+            if not self._jobs.ledger.is_open(run.id):
                 self._jobs.add_finish(run.order)
+
+    def _forget_ghosts(self, run_id: str) -> None:
+        open_ids = self._jobs.ledger.open_jobs(run_id)
+        gone = open_ids - self._jobs.existing(sorted(open_ids))
+        if gone:
+            self._redis.srem(self._jobs.ledger.key(run_id, "open"), *gone)
 
     def _job(self, job_id: str) -> Job | None:
         (job,) = Job.fetch_many([job_id], connection=self._redis, serializer=JSONSerializer)

@@ -268,7 +268,7 @@ class JobQueue:
             if new:
                 self._push(run_id, new, pipeline, at_front=True)
             pipeline.execute()
-        if not self.ledger.open_jobs(run_id):
+        if not self.ledger.is_open(run_id):
             self.add_finish(order)
 
     def _drop(

@@ -97,7 +97,7 @@ class Ledger:
             facts[b"queue"].decode(),
             int(facts[b"planned"]),
             float(facts[b"begun"]),
-            facts[b"closed"] == b"1" and not self.redis.scard(self.key(run_id, "open")),
+            facts[b"closed"] == b"1" and not self.is_open(run_id),
             facts[b"error"].decode(),
         )
 
@@ -145,6 +145,10 @@ class Ledger:
 
     def open_jobs(self, run_id: str) -> set[str]:
         return set(_texts(self.redis.smembers(self.key(run_id, "open"))))
+
+    def is_open(self, run_id: str) -> bool:
+        """Whether any job has no result yet."""
+        return bool(self.redis.scard(self.key(run_id, "open")))
 
     def results(self, run_id: str, job_ids: Sequence[str]) -> dict[str, JobResult]:
         """Of those of the jobs that have one."""

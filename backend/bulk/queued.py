@@ -74,7 +74,7 @@ class QueuedPrelabelling:
         """Wait for the last step, which a worker does, too. Raises LabelStudioError."""
         run_id, looks = self.order.run_id, 0
         run = self.jobs.ledger.run(run_id)
-        if run is not None and not run.is_closed and not self.jobs.ledger.open_jobs(run_id):
+        if run is not None and not run.is_closed and not self.jobs.ledger.is_open(run_id):
             self.jobs.add_finish(self.order)
         while run is not None and not run.is_closed:
             looks += 1
