@@ -109,7 +109,7 @@ def test_parity(
         total += agreement(engine.infer(photo)[0], answer_of(model, photo), 0.05)
     print(name, total, total.share)
     record_property("agreement", str(total))
-    assert total.pairs >= 10
+    assert total.pairs >= 5
     assert total.share >= 0.99
     assert total.box_px <= 0.1
     assert total.score <= 2e-3
