@@ -85,6 +85,8 @@ def run_job(settings: Settings, wishes: JobWishes) -> None:
         else:
             _write_failed(job, summary, wishes)
         finally:
+            if isinstance(job, Prelabelling) and job.predictor.cache is not None:
+                summary.from_cache = job.predictor.cache.remembered
             summary.tell(as_json=wishes.as_json)
     if summary.tally.failed or summary.tally.left:
         raise SystemExit(1)

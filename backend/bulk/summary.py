@@ -24,7 +24,7 @@ class Summary:
 
     shown        the project or file
     seconds      of work
-    from_cache   images that cost no inference
+    from_cache   images that cost no inference; None where that is not known
     what         kind of `shown`
     """
 
@@ -32,7 +32,7 @@ class Summary:
     model_version: str
     tally: Tally = field(default_factory=Tally)
     seconds: float = 0.0
-    from_cache: int = 0
+    from_cache: int | None = None
     what: str = "project"
 
     @contextmanager
@@ -59,7 +59,7 @@ class Summary:
             f"version {self.model_version}",
             err=True,
         )
-        if self.from_cache:
+        if self.from_cache is not None and tally.images:
             click.echo(f"  {self.from_cache} of {tally.images} images from the cache", err=True)
         self._tell_reasons()
         if tally.labels:
