@@ -51,7 +51,7 @@ class Chunk:
             ids, order = tuple(map(int, given["ids"])), Order.from_json(given["order"])
             get_args(Kind).index(given["kind"])
         except (ValueError, KeyError, TypeError, AttributeError, DeserializationError) as error:
-            raise ValueError(f"job {job.id} is none of labelvino's") from error
+            raise ValueError(f"job {job.id} is not of this release of labelvino") from error
         return cls(given["kind"], ids, order)
 
 

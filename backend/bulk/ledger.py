@@ -81,19 +81,23 @@ class Ledger:
         found = []
         for run_id in sorted(_texts(self.redis.smembers(RUNS))):
             run = self.run(run_id)
-            if run is None:  # its time is over
-                self.redis.srem(RUNS, run_id)
+            if run is None:
+                if not self.redis.exists(PREFIX + run_id):  # its time is over
+                    self.redis.srem(RUNS, run_id)
             else:
                 found.append(run)
         return sorted(found, key=lambda run: run.begun_s)
 
     def run(self, run_id: str) -> Run | None:
+        """None where there is no such run, or it cannot be read."""
         facts = cast(dict[bytes, bytes], self.redis.hgetall(PREFIX + run_id))
-        if not facts:
-            return None
+        try:
+            order = Order.from_json(orjson.loads(facts[b"order"]))
+        except (KeyError, TypeError, ValueError):
+            return None  # lost, or of another release
         return Run(
             run_id,
-            Order.from_json(orjson.loads(facts[b"order"])),
+            order,
             facts[b"queue"].decode(),
             int(facts[b"planned"]),
             float(facts[b"begun"]),

@@ -61,6 +61,11 @@ def wait_until(reached: Callable[[], bool], what: str, *processes: QueueProcess)
         time.sleep(0.05)
 
 
+def is_busy(worker: QueueProcess) -> bool:
+    talk = worker.talk
+    return talk.count(": predict ") > talk.count(" done, ")
+
+
 def fill(api: LabelStudio, project: Project, tasks: int) -> list[int]:
     """Tasks that share a few uploaded images."""
     images = [(f"{n}.jpg", encode_jpeg(draw_scene(n, 480, 320))) for n in range(IMAGES)]
@@ -89,6 +94,7 @@ def test_everything_breaks_and_each_task_has_one_prediction(
     look = redis.client()
 
     wait_until(lambda: results(look) >= 1, "the first result", *workers, waiting)
+    wait_until(lambda: is_busy(workers[0]), "a worker in the middle of a chunk", *workers)
     workers[0].kill()
     second = commands.prelabel("second", project.id)
     wait_until(lambda: results(look) >= 3, "more results", workers[1], waiting)

@@ -323,6 +323,20 @@ def test_jobs_that_redis_lost_do_not_keep_a_run_open(jobs: JobQueue) -> None:
     assert jobs.ledger.results(ORDER.run_id, [lost, kept]).keys() == {kept}
 
 
+def test_a_run_that_redis_forgets_in_the_middle_can_be_planned_again(jobs: JobQueue) -> None:
+    (job_id,) = plan(jobs, (1, 2))
+    job = Job.fetch(job_id, connection=jobs.redis, serializer=JSONSerializer)
+    jobs.redis.flushall()
+    jobs.finished(job, None, Chunk.of(job), Tally(done=2))
+    assert jobs.ledger.runs() == []
+    plan(jobs, (3,))
+    bench = StubBench()
+    work(jobs, bench)
+    assert [chunk.task_ids for chunk in bench.chunks] == [(3,)]
+    (run,) = jobs.ledger.runs()
+    assert run.is_closed
+
+
 def test_cancelled_jobs_are_not_reached(jobs: JobQueue) -> None:
     plan(jobs, (1, 2), (3,))
     assert jobs.cancel(ORDER.run_id) == 3
