@@ -29,6 +29,7 @@ WAIT_FOR_JOB_S = 2
 _AFTER_REDIS_ERROR_S = 5.0
 # Of the time for a stop: tasks under way get the first share, writing what is done the rest.
 _TASKS_SHARE = 0.7
+_PARTING_S = 1.0
 
 
 class Worker:
@@ -47,7 +48,8 @@ class Worker:
             worker_ttl=SILENCE_S,
         )
         self._stop = threading.Event()
-        self._ended = threading.Event()
+        self._ended = threading.Event()  # the work
+        self._gone = threading.Event()  # and the farewell
         self._taken: tuple[Job, Execution] | None = None
         self._stopped_by = 0
 
@@ -74,6 +76,7 @@ class Worker:
         finally:
             self._ended.set()
             self._member.register_death()
+            self._gone.set()
             for number, handler in before.items():
                 signal.signal(number, handler)
         log.info("stopped")
@@ -182,17 +185,22 @@ class Worker:
         """Tasks under way end, what is done is written, the rest goes back to the queue."""
         log.info("stopping: tasks under way get %g s", self._stop_timeout_s)
         self._bench.stop(_TASKS_SHARE * self._stop_timeout_s)
-        if self._ended.wait((1 - _TASKS_SHARE) * self._stop_timeout_s):
+        if self._gone.wait((1 - _TASKS_SHARE) * self._stop_timeout_s):
             return
+        # Redis may be away, and would be waited for.
+        parting = threading.Thread(target=self._part, name="parting", daemon=True)
+        parting.start()
+        parting.join(_PARTING_S)
+        log.warning("stopped, and did not wait longer")
+        logging.shutdown()
+        os._exit(INTERRUPTED if self._stopped_by == signal.SIGINT else DONE)
+
+    def _part(self) -> None:
         taken = self._taken
         if taken is not None:
             self._jobs.put_back(*taken)
-            log.warning(
-                "stopped; job %s was not done in time and is back in the queue", taken[0].id
-            )
+            log.warning("job %s was not done in time and is back in the queue", taken[0].id)
         self._member.register_death()
-        logging.shutdown()
-        os._exit(INTERRUPTED if self._stopped_by == signal.SIGINT else DONE)
 
 
 class _Member(SimpleWorker):

@@ -244,6 +244,16 @@ def test_a_worker_that_cannot_end_in_time_gives_its_job_back(site: Site) -> None
     assert site.stored() == dict.fromkeys(range(1, 41), 1)
 
 
+def test_a_worker_ends_while_redis_is_away(site: Site, redis: RedisServer) -> None:
+    worker = site.start("worker", "worker", LABELVINO_STOP_TIMEOUT="1")
+    site.says("worker", "jobs at")
+    site.wait_until(lambda: len(site.look.keys("rq:worker:*")) == 1, "worker")
+    redis.kill()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(TIMEOUT_S) == 0
+    assert "Traceback" not in site.log("worker").read_text()
+
+
 def test_ctrl_c_ends_the_waiting_and_not_the_work(site: Site) -> None:
     waiting = site.start("prelabel", "prelabel", "--project", 1)
     site.says("prelabel", "no worker has this model")
