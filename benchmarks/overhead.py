@@ -1,0 +1,118 @@
+"""What `/predict` adds to inference for one task, and how long it takes when many ask at once.
+
+    python -m benchmarks.overhead MODEL.xml PHOTOS [--seconds S] [--precision P]
+
+A real `labelvino serve` process without result cache; photos go along as data: URIs. `above
+inference`: /predict of one task less the same engine's inference of the same photo, in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import numpy as np
+
+from backend.labelstudio.config_writer import write_label_config
+from backend.runtime.engine import Engine
+from backend.runtime.image import decode_image
+from backend.runtime.overlay import label_colours
+from benchmarks.machine import describe
+from benchmarks.ways import start_server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--precision", default="auto")
+    arguments = parser.parse_args()
+    print(describe(), "", sep="\n")
+    engine = Engine(arguments.model, device="CPU", precision=arguments.precision)
+    names = engine.contract.label_names
+    config = write_label_config(names, ("polygon",), label_colours(names))
+    photos = [path.read_bytes() for path in sorted(arguments.photos.iterdir())]
+    bodies = [
+        {
+            "tasks": [{"id": 1, "data": {"image": "data:image/jpeg;base64," + text}}],
+            "label_config": config,
+        }
+        for text in (base64.b64encode(photo).decode() for photo in photos)
+    ]
+    server, client = start_server(arguments.model, arguments.precision)
+    try:
+        _alone(engine, client, photos, bodies)
+        print("\n| parallel | /predict p50 | p95 | p99 | /health p50 | p99 | tasks/s |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        for parallel in (1, 4, 16):
+            _busy(client, bodies, parallel, arguments.seconds)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _alone(
+    engine: Engine, client: httpx2.Client, photos: list[bytes], bodies: list[dict[str, object]]
+) -> None:
+    above, inference, whole = [], [], []
+    for turn in range(2):
+        for photo, body in zip(photos, bodies, strict=True):
+            image = decode_image(photo)
+            began_s = time.perf_counter()
+            engine.infer(image)
+            inferred_s = time.perf_counter()
+            client.post("/predict", json=body).raise_for_status()
+            answered_s = time.perf_counter()
+            if turn:
+                inference.append((inferred_s - began_s) * 1000)
+                whole.append((answered_s - inferred_s) * 1000)
+                above.append(whole[-1] - inference[-1])
+    print("| one task, alone | p50 | p95 | p99 |")
+    print("| --- | --- | --- | --- |")
+    for name, values in (
+        ("inference", inference),
+        ("/predict", whole),
+        ("above inference", above),
+    ):
+        shown = " | ".join(f"{v:.1f} ms" for v in np.percentile(values, [50, 95, 99]))
+        print(f"| {name} | {shown} |")
+
+
+def _busy(
+    client: httpx2.Client, bodies: list[dict[str, object]], parallel: int, seconds: float
+) -> None:
+    stop, waits, health = threading.Event(), [], []
+
+    def ask(slot: int) -> None:
+        at = slot
+        while not stop.is_set():
+            began_s = time.perf_counter()
+            client.post("/predict", json=bodies[at % len(bodies)]).raise_for_status()
+            waits.append((time.perf_counter() - began_s) * 1000)
+            at += parallel
+
+    threads = [threading.Thread(target=ask, args=(slot,)) for slot in range(parallel)]
+    for thread in threads:
+        thread.start()
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < seconds:
+        asked_s = time.perf_counter()
+        client.get("/health").raise_for_status()
+        health.append((time.perf_counter() - asked_s) * 1000)
+        time.sleep(0.02)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    rate = len(waits) / (time.monotonic() - began_s)
+    of_predict = " | ".join(f"{v:.0f} ms" for v in np.percentile(waits, [50, 95, 99]))
+    of_health = " | ".join(f"{v:.1f} ms" for v in np.percentile(health, [50, 99]))
+    print(f"| {parallel} | {of_predict} | {of_health} | {rate:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
