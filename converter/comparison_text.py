@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from converter.comparison_page import condition_rows, performance_rows
+from converter.performance_page import condition_rows, performance_rows
 
 _WORST = 8
 Json = Mapping[str, Any]

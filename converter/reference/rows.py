@@ -14,15 +14,12 @@ from converter.contracts import Family
 from converter.contracts.model_api import ModelApi
 from converter.contracts.od_api import OdApi
 from converter.contracts.torch_tuple import TorchTuple
+from converter.contracts.yolo import Yolo
 from converter.reference.reference import Array
+from converter.reference.yolo_rows import yolo_rows
 
 Outputs = Mapping[str, Array]
 _Classes = npt.NDArray[np.int64]
-
-
-def can_read(family: Family) -> bool:
-    """Whether `source_rows` knows the family."""
-    return isinstance(family, (OdApi, ModelApi, TorchTuple))
 
 
 def source_rows(
@@ -31,7 +28,7 @@ def source_rows(
     """Boxes in pixels of the model input, labels as index into `labels`, masks [N,h,w].
 
     `size_wh`: of the model input. Rows of a class that is not in the list are left out. Raises
-    MeasurementError for a family that can only be read in the graph.
+    MeasurementError for a family that cannot be read here.
     """
     if isinstance(family, OdApi):
         return _od_api(outputs, labels, size_wh)
@@ -39,10 +36,11 @@ def source_rows(
         return _model_api(outputs, labels)
     if isinstance(family, TorchTuple):
         return _torch_tuple(outputs, labels, family.first_class)
+    if isinstance(family, Yolo):
+        return yolo_rows(outputs, len(labels))
     raise MeasurementError(
-        f"the outputs of the family {family.name} are selected by the converter's graph, so that "
-        "the source has no detections of its own: compare with another IR instead "
-        "('labelvino-model compare')."
+        f"validate cannot read the outputs of the family {family.name} apart from the converter: "
+        "measure the model on annotated images instead ('labelvino-model compare --annotations')."
     )
 
 

@@ -13,6 +13,8 @@ import pytest
 from broken_ir import Surgery, save_broken
 from quantization.scene_set import write_scenes
 from sdk import ROOT, environment_python
+from test_convert_yolo import FORMS, PHOTO, Anchor, yolo
+from test_convert_yolo import convert as convert_yolo
 from toy_onnx import save_onnx
 
 from backend.demo import MODEL_PATH
@@ -210,6 +212,34 @@ def test_a_real_model_in_onnx_runtime(
     assert report["source"]["runs_in"].startswith("ONNX Runtime")
     assert report["f32"]["matches"] > 20
     assert len(report["tensors"]) == 2
+
+
+@pytest.mark.parametrize("form", ["raw", "selected"])
+def test_yolo_is_read_apart_from_the_converter(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Suppression, labels and image-wide masks; two of one class cover each other, two do not."""
+    anchors = [
+        Anchor((240.0, 280.0, 200.0, 100.0), 79, 0.6, prototype=0),
+        Anchor((320.0, 320.0, 100.0, 80.0), 0, 0.9, prototype=1),
+        Anchor((300.0, 320.0, 100.0, 80.0), 0, 0.8, prototype=1),
+    ]
+    if form == "raw":  # which suppresses: an IoU of 0.9 with the second
+        anchors.append(Anchor((325.0, 320.0, 100.0, 80.0), 0, 0.7, prototype=0))
+    source = yolo(tmp_path, FORMS[form](anchors))
+    model = Path(source).with_name("m.xml")
+    convert_yolo(source)
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(encode_png(PHOTO.pixels))
+    capsys.readouterr()
+    assert validate(source, model, "--images", images, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["source"]["runs_in"].startswith("ONNX Runtime")
+    assert report["f32"]["matches"] == report["f32"]["source"] == report["f32"]["model"] == 3
+    assert report["f32"]["mask"]["p100"] < 1e-3
+    broken = save_broken(model, tmp_path / "b.xml", broken_ir.swap_x_and_y)
+    assert validate(source, broken, "--images", images, "--json") == 3
 
 
 def failed(report: dict[str, Any]) -> set[str]:
