@@ -40,6 +40,7 @@ _ONE_INPUT = frozenset(
 )
 _CONSTANT_PATH = frozenset({"Constant", "Convert", "FakeQuantize", "Multiply", "Subtract"})
 _MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze"})
+_NO_OPERATION = frozenset({"Constant", "Parameter", "Result"})
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,14 @@ def scope_of(model: ov.Model, keep: Sequence[str] = ()) -> Scope:
     stages: Stages = "two-stage" if any(_is_roi(node) for node in nodes) else "one-stage"
     quantised = set(left)
     if stages == "one-stage":
-        quantised |= _features(layers) - kept
+        arithmetic = {node.get_friendly_name() for node in nodes if _is_expectation(node)}
+        quantised |= _features(layers) - kept - arithmetic
     ignored = tuple(
         node.get_friendly_name()
         for node in nodes
         if node.get_friendly_name() not in quantised and node.get_type_name() not in _NO_OPERATION
     )
     return Scope(stages, left, ignored)
-
-
-_NO_OPERATION = frozenset({"Constant", "Parameter", "Result"})
 
 
 def _features(layers: Sequence[ov.Node]) -> set[str]:
@@ -138,6 +137,8 @@ def _is_expectation(node: ov.Node) -> bool:
 
     Detectors of YOLO's kind give each side of a box as a distribution over distances.
     """
+    if not _has_weights(node):
+        return False
     source = node.input_value(0).get_node()
     while source.get_type_name() in _MOVES:
         source = source.input_value(0).get_node()

@@ -76,6 +76,10 @@ def test_a_sum_over_probabilities_is_box_arithmetic() -> None:
     model = ov.Model([ops.result(conv(ops.softmax(layer, 1), "distances"))], [image], "yolo")
     assert scope_of(model).layers == ("layer",)
     assert "distances" in scope_of(model).ignored
+    between = conv(conv(ops.softmax(layer, 1), "distances"), "further")
+    scope = scope_of(ov.Model([ops.result(between)], [image], "yolo"))
+    assert scope.layers == ("layer", "further")
+    assert "distances" in scope.ignored
 
 
 def test_a_product_of_two_answers_has_no_weights() -> None:
