@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import LockError
 from rq import Queue
 from rq.exceptions import DeserializationError
 from rq.executions import Execution
@@ -74,8 +76,7 @@ class JobQueue:
         Gives the new jobs, and those of before that have tasks of these; each with its tasks.
         """
         run_id = order.run_id
-        lock = self.redis.lock(self.ledger.key(run_id, "planning"), timeout=_PLANNING_S)
-        with lock:
+        with self._planning(run_id):
             before = self.open_chunks(run_id)
             there = {task_id for ids in before.values() for task_id in ids}
             new, joined = {}, set()
@@ -89,6 +90,17 @@ class JobQueue:
                     new[job.id] = fresh
             self.add(order, jobs)
         return new, {i: ids for i, ids in before.items() if joined.intersection(ids)}
+
+    @contextmanager
+    def _planning(self, run_id: str) -> Iterator[None]:
+        """One at a time. A lock that is lost costs nothing but some work done twice."""
+        lock = self.redis.lock(self.ledger.key(run_id, "planning"), timeout=_PLANNING_S)
+        lock.acquire()
+        try:
+            yield
+        finally:
+            with suppress(LockError):
+                lock.release()
 
     def add(self, order: Order, jobs: Sequence[Job]) -> None:
         """Put jobs behind the others."""

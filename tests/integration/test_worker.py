@@ -21,7 +21,7 @@ from backend.bulk.jobs_command import cancel_jobs, retry_dead, tell_jobs
 from backend.bulk.ledger import Ledger
 from backend.bulk.queue_access import open_queue
 from backend.bulk.worker_command import run_worker
-from backend.commands.prelabel import prelabel
+from backend.cli import cli
 from backend.runtime.errors import SettingsError
 from backend.settings import Settings, environment_names, load_settings
 from benchmarks.stub_studio import CONFIG, StubStudio, serve
@@ -81,8 +81,8 @@ class Site:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._given.items():
                 patch.setenv(name, value)
-            given = ["--project", "1", "--no-wait", *arguments]
-            prelabel.main(given, prog_name="labelvino prelabel", standalone_mode=False)
+            given = ["prelabel", "--project", "1", "--no-wait", *arguments]
+            cli.main(given, prog_name="labelvino", standalone_mode=False)
 
     def work(self, **given: object) -> None:
         """`labelvino worker --burst`"""
