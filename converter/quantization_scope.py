@@ -84,6 +84,21 @@ def scope_of(model: ov.Model, keep: Sequence[str] = ()) -> Scope:
     return Scope(stages, left, ignored)
 
 
+def eight_bit_layers(model: ov.Model) -> int:
+    """How many layers of a quantised model have weights of eight bits."""
+    count = 0
+    for node in model.get_ops():
+        if not _has_weights(node):
+            continue
+        weights = node.input_value(1).get_node()
+        if not _is_constant(weights):
+            weights = node.input_value(0).get_node()
+        while weights.get_type_name() != "Constant":
+            weights = weights.input_value(0).get_node()
+        count += weights.get_element_type().to_string() in ("i8", "u8")
+    return count
+
+
 def _features(layers: Sequence[ov.Node]) -> set[str]:
     """Operations between two layers, and no others, by name."""
     towards: dict[str, ov.Node] = {}

@@ -20,7 +20,7 @@ from converter.ground_truth import GroundTruth
 from converter.nncf_run import AccuracyControl, Preset, load_nncf, run_nncf
 from converter.publish import Published, check_target, publish
 from converter.quantization_check import Kept, MaskAp, detect_all, kept_of
-from converter.quantization_scope import Scope, scope_of
+from converter.quantization_scope import Scope, eight_bit_layers, scope_of
 from converter.workplace import clean_up_after_killed
 
 DEFAULT_MIN_AGREEMENT = 0.95
@@ -45,11 +45,15 @@ class QuantizeOptions:
 
 @dataclass(frozen=True)
 class Quantization:
-    """What was done. `average_precision`: of the parent and of the result, where there is truth."""
+    """What was done. `average_precision`: of the parent and of the result, where there is truth.
+
+    `layers`: those in INT8; fewer than the scope allows where some went back.
+    """
 
     published: Published
     contract: ModelContract
     scope: Scope
+    layers: int
     photos: Photos
     kept: Kept
     parent_bytes: int
@@ -117,6 +121,7 @@ def quantize(
         published=published,
         contract=contract,
         scope=scope,
+        layers=eight_bit_layers(quantised),
         photos=photos,
         kept=judge.kept,
         parent_bytes=source.stat().st_size + source.with_suffix(".bin").stat().st_size,

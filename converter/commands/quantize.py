@@ -195,7 +195,7 @@ def _show_scope(model: Path, keep: tuple[str, ...]) -> None:
 def _sentence(done: Quantization) -> str:
     kept = done.kept
     parts = [
-        f"{done.scope.stages}, {len(done.scope.layers)} layers in INT8",
+        f"{done.scope.stages}, {done.layers} of {len(done.scope.layers)} layers in INT8",
         f"{done.published.size_bytes / 1e6:.1f} MB of {done.parent_bytes / 1e6:.1f} MB",
         f"agrees with its parent on {kept.share:.1%} of {kept.parent + kept.own} instances in "
         f"{kept.images} images",
@@ -216,7 +216,8 @@ def _summary(done: Quantization) -> dict[str, Any]:
         "size_bytes": done.published.size_bytes,
         "parent_bytes": done.parent_bytes,
         "stages": done.scope.stages,
-        "layers": len(done.scope.layers),
+        "layers": done.layers,
+        "layers_in_scope": len(done.scope.layers),
         "calibrated_on": len(done.photos.calibration),
         "checked_on": [path.name for path in done.photos.check],
         "agreement": {

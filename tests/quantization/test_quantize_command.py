@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,7 @@ def test_the_summary(done: tuple[Path, dict[str, Any]]) -> None:
     assert said["output"] == str(target)
     assert said["ir_digest"] == ir_digest(target)
     assert said["parent_digest"] == ir_digest(MODEL_PATH)
+    assert said["layers_in_scope"] == 26
     assert (said["layers"], said["calibrated_on"], len(said["checked_on"])) == (26, 12, 24)
     assert said["agreement"]["share"] >= 0.95
     assert said["agreement"]["parent"] > 80
@@ -129,13 +131,18 @@ def test_a_picture_without_things_has_no_detections(int8: Path) -> None:
     assert len(engine.detect(grey, min_score=0.3)) == 0
 
 
+@pytest.fixture
+def dark(tmp_path: Path) -> Path:
+    """What was measured in darkness fits no picture."""
+    folder = tmp_path / "dark"
+    folder.mkdir()
+    assert cv2.imwrite(str(folder / "dark.png"), np.full((64, 64, 3), 20, np.uint8))
+    return folder
+
+
 def test_too_little_agreement_is_exit_4_and_leaves_nothing(
-    tmp_path: Path, calibration: Path, capsys: Any
+    tmp_path: Path, dark: Path, calibration: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Calibrated with darkness alone, the ranges fit no picture."""
-    dark = tmp_path / "dark"
-    dark.mkdir()
-    assert cv2.imwrite(str(dark / "dark.png"), np.zeros((64, 64, 3), np.uint8))
     out = tmp_path / "out"
     out.mkdir()
     assert quantize(out / "m.xml", "--calibration", dark, "--check", calibration) == 4
@@ -161,13 +168,21 @@ def test_pictures_without_things_prove_nothing(
     assert list(out.iterdir()) == []
 
 
-def test_accuracy_control(tmp_path: Path, calibration: Path, check: Path, capsys: Any) -> None:
-    options = ["--calibration", calibration, "--check", check, "--annotations", check, "--json"]
-    assert quantize(tmp_path / "m.xml", *options, "--max-drop", "0.05") == 0
+def test_accuracy_control_takes_layers_back(
+    tmp_path: Path, dark: Path, check: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for photo in sorted(check.parent.glob("*.jpg"))[:6]:
+        shutil.copyfile(photo, few / photo.name)
+    options = ["--calibration", dark, "--check", few, "--annotations", check, "--json"]
+    target = tmp_path / "m.xml"
+    assert quantize(target, *options, "--max-drop", "0.05", "--min-agreement", "0.8") == 0
     said = json.loads(capsys.readouterr().out)
     ap = said["average_precision"]
     assert ap["parent"] > 0.7
     assert ap["result"] >= ap["parent"] - 0.05
+    assert said["layers"] < said["layers_in_scope"] == 26
 
 
 def test_the_output_is_not_the_model_and_int8_is_not_quantised_again(
