@@ -15,9 +15,9 @@ from backend.runtime.engine import Engine
 from backend.runtime.image import DecodedImage
 from backend.runtime.resize import resize_image
 
-_ROUND_S = 0.6
+_ROUND_S = 0.4
 _LEAST_ROUNDS = 3
-_MOST_ROUNDS = 8
+_MOST_ROUNDS = 10  # fewer would often all fall to one side by chance
 _MOST_TENSORS = 16
 
 
@@ -117,7 +117,7 @@ def measure_throughput(
     """All engines in turns, round by round, asynchronously; one for each engine.
 
     `photos`: resized beforehand; `seconds_each`: what one image takes, for the length of a round.
-    At least 3 rounds, at most 8, and no new one once `budget_s` is spent.
+    At least 3 rounds, at most 10, and no new one once `budget_s` is spent.
     """
     tensors = [
         [resize_image(photo, engine.contract.resize)[0] for photo in photos[:_MOST_TENSORS]]

