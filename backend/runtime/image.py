@@ -95,7 +95,8 @@ def decode_image(
                 image.draft(None, least[::-1] if orientation in _TURNED else least)
             # Keeps the header's promise: a truncated file raises here instead of going grey.
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            # It copies even an image that is upright.
+            upright = image if orientation == 1 else ImageOps.exif_transpose(image)
             pixels = np.asarray(_to_rgb(upright))
     except ImageError:
         raise
