@@ -79,7 +79,7 @@ test-quantize: env-quantize  ## INT8 with NNCF, in an environment of its own
 	$(ENVS)/quantize/bin/pytest tests/quantization $(ARGS)
 
 test-e2e: setup env-label-studio env-quantize chromium  ## A real Label Studio and a real browser
-	$(BIN)/pytest -m e2e $(ARGS)
+	$(BIN)/pytest tests/e2e $(ARGS)
 
 chromium:  ## Install Chromium where it is missing and that is possible
 	@tests/e2e/ensure-chromium
