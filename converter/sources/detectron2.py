@@ -121,13 +121,15 @@ def traceable(model: Any) -> Any:
 
 
 def _dense_inference(model: Any, inputs: Any) -> Any:
-    """RetinaNet's forward without its rescaling."""
+    """RetinaNet's forward without its rescaling, which also clips boxes and drops empty ones."""
     images = model.preprocess_image(inputs)
     features = model.backbone(images.tensor)
     predictions = model.head([features[name] for name in model.head_in_features])
-    return model.forward_inference(
+    found = model.forward_inference(
         images, [features[name] for name in model.head_in_features], predictions
     )[0]
+    found.pred_boxes.clip(images.image_sizes[0])
+    return found[found.pred_boxes.nonempty()]
 
 
 def output_names(model: Any) -> list[str]:

@@ -17,13 +17,15 @@ State = OrderedDict[str, Any]  # tensors by name
 
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
 _PREFIX = "module."  # of DistributedDataParallel
-# What a pickle of arrays needs, and nothing else. Protocol 2 of Python 2 is among them.
+# What a pickle of arrays needs, and nothing else: protocol 2 of Python 2 up to protocol 5.
 _ARRAY_PARTS = frozenset(
     {
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy.core.multiarray", "scalar"),
         ("numpy._core.multiarray", "scalar"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy._core.numeric", "_frombuffer"),
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
         ("collections", "OrderedDict"),
@@ -65,7 +67,9 @@ def _tensors(content: dict[Any, Any], path: Path) -> State:
 
     state = OrderedDict()
     for name, value in content.items():
-        tensor = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+        tensor = value
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            tensor = torch.from_numpy(np.array(value))
         if isinstance(tensor, torch.Tensor):
             state[str(name)] = tensor
     if not state:

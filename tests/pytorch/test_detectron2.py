@@ -205,8 +205,9 @@ def test_a_backbone_that_pads_to_a_square() -> None:
         refuse_square_padding(model, "detectron2:x")
 
 
-def test_the_zoos_pickle_of_arrays(tmp_path: Path, small: Path) -> None:
-    """As the model zoo writes its .pkl, and with something in it that runs code."""
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_the_zoos_pickle_of_arrays(protocol: int, tmp_path: Path, small: Path) -> None:
+    """As the model zoo writes its .pkl."""
     import pickle
 
     from converter.sources.torch_weights import read_state
@@ -214,6 +215,27 @@ def test_the_zoos_pickle_of_arrays(tmp_path: Path, small: Path) -> None:
     state = torch.load(small, weights_only=True)
     arrays = {name: value.numpy() for name, value in state.items()}
     content = {"model": arrays, "__author__": "Detectron2 Model Zoo"}
-    (tmp_path / "zoo.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    (tmp_path / "zoo.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
     found = read_state(tmp_path / "zoo.pkl")
     assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_a_zoo_pickle_with_code(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pickle
+
+    monkeypatch.chdir(tmp_path)
+    content = {"model": {"weight": np.zeros(2), "evil": Evil()}, "__author__": "A Model Zoo"}
+    Path("zoo.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    line = refused("detectron2:COCO-Detection/retinanet_R_50_FPN_1x", "--weights", "zoo.pkl")
+    assert "zoo.pkl holds more than arrays (" in line
+    assert "and would run code when it is loaded" in line
+    assert not Path("unpickled").exists()
+
+
+class Evil:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("unpickled"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -204,6 +205,33 @@ def test_weights_with_code(
     line = refused(NAME, "--weights", tmp_path / "evil.pth")
     assert "holds more than weights and would run code" in line
     assert not (tmp_path / "unpickled").exists()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "function"), [(2, "__builtin__.getattr"), (5, "pathlib.Path.touch")]
+)
+def test_a_pickle_with_code(
+    protocol: int,
+    function: str,
+    refused: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the shape of Detectron2's model zoo, whose .pkl the same reader takes."""
+    monkeypatch.chdir(tmp_path)
+    content = {"model": {"weight": np.zeros(2), "evil": Evil()}, "__author__": "A Model Zoo"}
+    Path("zoo.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    line = refused(NAME, "--weights", "zoo.pkl")
+    assert f"zoo.pkl holds more than arrays ({function}) and would run code" in line
+    assert not Path("unpickled").exists()
+
+
+def test_a_pickle_of_arrays_that_hold_no_numbers(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    content = {"model": {"weight": np.array([None])}}
+    (tmp_path / "zoo.pkl").write_bytes(pickle.dumps(content))
+    assert "zoo.pkl holds no tensors" in refused(NAME, "--weights", tmp_path / "zoo.pkl")
 
 
 def test_labels_of_another_number(refused: Callable[..., str], small: Path) -> None:
