@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -245,6 +246,7 @@ def die(jobs: JobQueue) -> Chunk:
     execution = worker._member.prepare_execution(job)
     worker._member.prepare_job_execution(job, remove_from_intermediate_queue=True)
     jobs.redis.delete(execution.key)
+    time.sleep(0.01)  # the last look's lock ends
     return Chunk.of(job)
 
 
