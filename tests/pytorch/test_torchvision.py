@@ -19,11 +19,12 @@ from converter.cli import run
 
 CLASSES = 5
 LABELS = "ant\nbee\ncat\ndog\neel\n"
-MODELS = (
-    "maskrcnn_resnet50_fpn",
-    "maskrcnn_resnet50_fpn_v2",
-    "fasterrcnn_mobilenet_v3_large_320_fpn",
-)
+# Largest differences of boxes in px, scores and masks: three to five times what was measured
+LIMITS = {
+    "maskrcnn_resnet50_fpn": (0.04, 1e-3, 8e-3),
+    "maskrcnn_resnet50_fpn_v2": (0.3, 2e-2, 0.15),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (0.02, 5e-4, 0.0),
+}
 
 
 def seeded(name: str, photos: list[DecodedImage]) -> detection.FasterRCNN:
@@ -90,7 +91,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(900)  # seconds on an idle machine
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", LIMITS)
 def test_parity(
     name: str,
     photos: list[DecodedImage],
@@ -113,10 +114,10 @@ def test_parity(
     record_property("agreement", str(total))
     assert total.pairs >= 10
     assert total.share >= 0.99
-    # Measured: 0.08 px, 0.005, 0.054, all of _v2, whose heads have batch norms of few regions
-    assert total.box_px <= 0.3
-    assert total.score <= 2e-2
-    assert total.mask <= 0.15
+    box_px, score, mask = LIMITS[name]
+    assert total.box_px <= box_px
+    assert total.score <= score
+    assert total.mask <= mask
 
 
 def test_the_resize_rule_and_the_classes_are_the_models_own(small: Path, tmp_path: Path) -> None:
