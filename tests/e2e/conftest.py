@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from backend_server import BackendServer, command_path
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Playwright, sync_playwright
 from studio_api import LabelStudio, Project
 from studio_browser import StudioBrowser
 from studio_server import LEGACY_TOKEN, ROOT, StudioServer
@@ -73,15 +73,23 @@ def personal_access_token(api: LabelStudio) -> str:
 
 
 @pytest.fixture(scope="session")
+def driver() -> Iterator[Playwright]:
+    """Of all browsers: Playwright runs once a process."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
 def browser(
-    studio: StudioServer, artifacts: Path, tmp_path_factory: pytest.TempPathFactory
+    driver: Playwright,
+    studio: StudioServer,
+    artifacts: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[StudioBrowser]:
     """A headless Chromium, signed in."""
-    with sync_playwright() as playwright:
-        profile = tmp_path_factory.mktemp("chromium")
-        shown = StudioBrowser(playwright, studio.url, profile, artifacts)
-        yield shown
-        shown.close()
+    shown = StudioBrowser(driver, studio.url, tmp_path_factory.mktemp("chromium"), artifacts)
+    yield shown
+    shown.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from demo_process import DemoProcess, run_demo
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Playwright
 from studio_api import LabelStudio, Project
 from studio_browser import StudioBrowser
 from studio_server import label_studio_command
@@ -70,7 +70,7 @@ def _is_down(url: str) -> bool:
 
 
 def test_a_second_demo_goes_on_with_the_first(
-    data: Path, demo: DemoProcess, artifacts: Path, tmp_path: Path
+    data: Path, demo: DemoProcess, driver: Playwright, artifacts: Path, tmp_path: Path
 ) -> None:
     api = _api(data, demo.url)
     (project,) = (Project(row["id"], row["title"]) for row in _projects(api))
@@ -81,12 +81,11 @@ def test_a_second_demo_goes_on_with_the_first(
     assert len(api.webhooks(project)) == 1
     # A person signs in with what is printed, sees outlines, and submits.
     account = (demo.user, demo.password)
-    with sync_playwright() as playwright:
-        shown = StudioBrowser(playwright, demo.url, tmp_path / "profile", artifacts, account)
-        regions = shown.open_task(project, tasks[0]["id"])
-        assert regions
-        shown.submit()
-        shown.close()
+    shown = StudioBrowser(driver, demo.url, tmp_path / "profile", artifacts, account)
+    regions = shown.open_task(project, tasks[0]["id"])
+    assert regions
+    shown.submit()
+    shown.close()
     (annotation,) = api.annotations(tasks[0]["id"])
     assert annotation["parent_prediction"] == api.predictions(tasks[0]["id"])[0]["id"]
     api.close()

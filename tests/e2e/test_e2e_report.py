@@ -10,7 +10,7 @@ from typing import Any
 import broken_ir
 import pytest
 from broken_ir import save_broken
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Playwright
 from quantization.scene_set import write_scenes
 from studio_browser import chromium_command
 
@@ -33,26 +33,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(report: Path) -> Iterator[Page]:
+def page(driver: Playwright, report: Path) -> Iterator[Page]:
     """Without any network; an error in the page fails the test."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_command(), args=["--no-sandbox", "--disable-gpu"]
-        )
-        context = browser.new_context(offline=True, viewport={"width": 1360, "height": 1000})
-        opened = context.new_page()
-        asked: list[str] = []
-        errors: list[str] = []
-        opened.on("request", lambda request: asked.append(request.url))
-        opened.on("pageerror", lambda error: errors.append(str(error)))
-        opened.on(
-            "console", lambda said: errors.append(said.text) if said.type == "error" else None
-        )
-        opened.goto(f"file://{report / 'index.html'}")
-        yield opened
-        assert errors == []
-        assert all(url.startswith(("file://", "data:")) for url in asked), asked
-        browser.close()
+    browser = driver.chromium.launch(
+        executable_path=chromium_command(), args=["--no-sandbox", "--disable-gpu"]
+    )
+    context = browser.new_context(offline=True, viewport={"width": 1360, "height": 1000})
+    opened = context.new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    opened.goto(f"file://{report / 'index.html'}")
+    yield opened
+    assert errors == []
+    assert all(url.startswith(("file://", "data:")) for url in asked), asked
+    browser.close()
 
 
 def column(page: Page, table: str, number: int) -> list[str]:
