@@ -95,7 +95,7 @@ format: setup  ## Let ruff format and repair
 	$(BIN)/ruff format .
 
 pictures: setup env-label-studio chromium  ## Take the documentation's pictures anew
-	$(BIN)/python tests/e2e/take_pictures.py
+	PYTHONPATH=tests $(BIN)/python tests/e2e/take_pictures.py
 
 docs: setup  ## Write docs/commands.md anew from the commands' help
 	$(BIN)/python -m tests.command_reference

@@ -162,7 +162,9 @@ class StudioBrowser:
             self.page.wait_for_timeout(500)
         self.page.locator(".lsf-tool_smart").first.hover()
         self.page.wait_for_timeout(600)  # the other tools slide out
-        self.page.locator(f".lsf-tool_smart[aria-label={name}]").first.click(force=True)
+        named = self.page.locator(f".lsf-tool_smart[aria-label={name}]")
+        # A single smart tool stands alone, without a name.
+        (named if named.count() else self.page.locator(".lsf-tool_smart")).first.click(force=True)
         self.page.locator(".lsf-label", has_text=label).nth(control).click()
         self.page.wait_for_timeout(300)
 
