@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def command_reference() -> str:
 def _helps(
     command: click.Command, name: str, parent: click.Context | None
 ) -> Iterator[tuple[str, str]]:
+    command = copy.copy(command)
+    # click remembers it from the first call, which may have been one without the group above.
+    vars(command)["_help_option"] = None
     context = click.Context(
         command, parent, name, terminal_width=_WIDTH, **command.context_settings
     )
