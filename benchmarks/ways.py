@@ -119,8 +119,10 @@ def pure(model: str, photos: list[Path], settings: dict[str, Any]) -> Way:
     return do, ()
 
 
-def start_server(model: str, precision: str) -> tuple[subprocess.Popen[bytes], httpx2.Client]:
-    """`labelvino serve` without result cache, ended with this process."""
+def start_server(
+    model: str, precision: str, **settings: str
+) -> tuple[subprocess.Popen[bytes], httpx2.Client]:
+    """`labelvino serve` without result cache unless `settings` say so, ended with this process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -134,7 +136,9 @@ def start_server(model: str, precision: str) -> tuple[subprocess.Popen[bytes], h
         [sys.executable, "-c", start, "serve", *options],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"LABELVINO_RESULT_CACHE": "false", "LABELVINO_PREDICT_BUDGET": "3600"},
+        env=os.environ
+        | {"LABELVINO_RESULT_CACHE": "false", "LABELVINO_PREDICT_BUDGET": "3600"}
+        | settings,
     )
     client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=3600)
     deadline = time.monotonic() + 120
