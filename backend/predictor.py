@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.config_plan import ConfigPlan, ConfigPlanner
 from backend.fair_pool import FairPool, NotReached
-from backend.image_results import ImageResults, ImageSource
+from backend.image_results import FLOOR_SCORE, ImageResults, ImageSource
 from backend.labelstudio.label_config import ImageTag
 from backend.labelstudio.prompts import Prompts, read_prompts
 from backend.labelstudio.region_plan import ControlChoice, RegionPlan
@@ -31,7 +31,8 @@ from backend.runtime.image import DecodedImage, ImageLimits
 
 log = logging.getLogger("labelvino")
 
-_MARGIN_FLOOR = 0.05  # the margin strategy also looks at detections below the threshold
+# These also look at detections below the threshold, down to what is remembered of every image.
+_LOOK_BELOW = frozenset({"margin", "agreement"})
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ class Predictor:
 
     def _lowest_score(self, plan: RegionPlan) -> float:
         floor = plan.lowest_threshold
-        return min(floor, _MARGIN_FLOOR) if self.options.score_strategy == "margin" else floor
+        return min(floor, FLOOR_SCORE) if self.options.score_strategy in _LOOK_BELOW else floor
 
     def assemble(
         self,

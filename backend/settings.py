@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     )
     score_strategy: ScoreStrategy = _env(
         "mean",
-        "Score of a prediction: mean or min of its regions, or margin.",
+        "Score of a prediction: mean or min of its regions, margin or agreement.",
         "LABELVINO_SCORE_STRATEGY",
     )
     controls: ControlChoice = _env(

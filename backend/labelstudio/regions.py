@@ -15,9 +15,11 @@ from backend.labelstudio.region_plan import RegionPlan, Target
 from backend.runtime.detections import Detections, MaskCrop
 from backend.runtime.polygons import PolygonDetail, polygons_of_all
 
-ScoreStrategy = Literal["mean", "min", "margin"]
+ScoreStrategy = Literal["mean", "min", "margin", "agreement"]
 _PERCENT_DECIMALS = 4
 _SCORE_DECIMALS = 4
+# Certainty of an instance that a threshold halfway to 0, or one halfway to 1, shows or drops.
+_HALFWAY = 0.5
 
 
 class Region(TypedDict):
@@ -115,8 +117,12 @@ def prediction_score(
     """A prediction's score 0..1, low where a person should look first.
 
     mean, min: of the scores of the instances shown, 0 where there is none. margin: the least of
-    `certainty`, 1 where the model saw nothing at all.
+    `certainty`, 1 where the model saw nothing at all. agreement: 1 / (1 + n), where n instances are
+    shown at half the threshold but not at one halfway from it to 1.
     """
+    if strategy == "agreement":
+        in_doubt = sum(value < _HALFWAY for value in certainty)
+        return round(1 / (1 + in_doubt), _SCORE_DECIMALS)
     if strategy == "margin":
         return round(min([1.0, *certainty]), _SCORE_DECIMALS)
     if not shown_scores:

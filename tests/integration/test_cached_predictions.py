@@ -127,7 +127,7 @@ def predicted(predictor: Predictor, *tasks: dict[str, Any], label_config: str) -
     return [outcome.prediction for outcome in outcomes if outcome.prediction]
 
 
-@pytest.mark.parametrize("strategy", ["mean", "margin"])
+@pytest.mark.parametrize("strategy", ["mean", "margin", "agreement"])
 def test_any_thresholds_in_any_order_give_what_they_give_without_a_cache(
     strategy: Any, engine: CountingEngine, source: Source, pool: FairPool, tmp_path: Path
 ) -> None:

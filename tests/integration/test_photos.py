@@ -8,32 +8,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from pycocotools import mask as coco_mask
 
 from backend.runtime.coco_rle import encode_coco
-from backend.runtime.engine import Engine
-from backend.runtime.image import decode_image
+from backend.runtime.detections import Detections
 from backend.runtime.polygons import PolygonDetail, polygons
 from tests.coco_eval import average_precision
 
 
-@pytest.fixture(scope="module")
-def model(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from converter.convert import convert
-    from converter.facts import Wishes
-
-    source = shared_dir / "models" / "mask_rcnn_2go_tf" / "frozen_inference_graph.pb"
-    target = tmp_path_factory.mktemp("model") / "mask_rcnn_2go.xml"
-    convert(source, target, Wishes(labels="coco91"))
-    return target
-
-
-def test_default_polygons_keep_the_mask_in_few_points(model: Path, photos_dir: Path) -> None:
-    engine = Engine(model, precision="f32")
+def test_default_polygons_keep_the_mask_in_few_points(
+    photo_detections: dict[int, Detections],
+) -> None:
     overlaps, points = [], []
-    for photo in sorted(photos_dir.iterdir()):
-        found = engine.detect(decode_image(photo.read_bytes()), min_score=0.5)
+    for found in (each.above(0.5) for each in photo_detections.values()):
         assert found.masks is not None
         for mask in found.masks:
             rings = polygons(mask, PolygonDetail())
@@ -55,12 +42,12 @@ def test_default_polygons_keep_the_mask_in_few_points(model: Path, photos_dir: P
 
 
 def test_predict_writes_coco_results_that_pycocotools_evaluates(
-    model: Path, photos_dir: Path, instances_json: Path, tmp_path: Path
+    photo_model: Path, photos_dir: Path, instances_json: Path, tmp_path: Path
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from backend.cli import main; main()", "predict", photos_dir,
-         "--model", model, "--out", tmp_path, "--format", "coco", "--annotations", instances_json,
-         "--precision", "f32", "--json"],
+         "--model", photo_model, "--out", tmp_path, "--format", "coco",
+         "--annotations", instances_json, "--precision", "f32", "--json"],
         capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -118,6 +118,9 @@ def test_item_index_of_several_images() -> None:
         ("margin", (), (), 1.0),
         ("margin", (0.9,), (0.9, 0.45), 0.1),
         ("margin", (0.6,), (0.6, 0.1), 0.2),
+        ("agreement", (), (), 1.0),
+        ("agreement", (0.9,), (0.9, 0.2), 1.0),
+        ("agreement", (0.9, 0.7), (0.9, 0.7, 0.3, 0.1), 1 / 3),
     ],
 )
 def test_prediction_score(
@@ -125,7 +128,7 @@ def test_prediction_score(
 ) -> None:
     certainty = certainties(found(*seen), plan())
     score = prediction_score(strategy, shown, certainty)  # type: ignore[arg-type]
-    assert score == pytest.approx(wanted)
+    assert score == pytest.approx(wanted, abs=1e-4)
 
 
 def test_certainty_counts_from_the_threshold_in_force() -> None:
