@@ -16,8 +16,8 @@ import numpy.typing as npt
 from backend.runtime.detections import Detections, MaskCrop
 from backend.runtime.engine import RawOutputs
 from backend.runtime.masks import paste_mask
+from backend.runtime.overlap import box_ious, mask_iou
 from backend.runtime.resize import ResizeGeometry
-from converter.overlap import box_ious, mask_iou
 
 DEFAULT_MIN_SCORE = 0.5
 MIN_IOU = 0.5

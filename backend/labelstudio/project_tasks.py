@@ -30,6 +30,11 @@ def without_annotations() -> Condition:
     return _condition("total_annotations", "equal", "Number", 0)
 
 
+def with_annotations() -> Condition:
+    """Tasks that have an annotation; those that were skipped have none."""
+    return _condition("total_annotations", "greater", "Number", 0)
+
+
 def with_more_predictions_than(number: int) -> Condition:
     return _condition("total_predictions", "greater", "Number", number)
 
@@ -51,6 +56,10 @@ class ProjectTasks:
         Tasks may change between two pages: each page begins behind the last id of the one before.
         """
         return self._pages(conditions, _PAGE)
+
+    def pages_in_full(self, *conditions: Condition) -> Iterator[list[Row]]:
+        """As `pages`, with annotations and predictions, some tens at a time."""
+        return self._pages(conditions, _ASKED_IN_FULL, annotations=True)
 
     def ids_of_view(self, view_id: int) -> list[int]:
         """The tasks that a tab of the Data Manager shows, in its order."""

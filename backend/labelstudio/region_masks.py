@@ -11,15 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.labelstudio.brush_rle import decode_brush
+from backend.runtime.detections import MaskCrop
+from backend.runtime.rasterise import rasterise_polygon
 
 Mask = npt.NDArray[np.bool_]
-_SHIFT = 4  # bits of a pixel's fraction that OpenCV's polygons take
+F64 = npt.NDArray[np.float64]
+_FULL_TURN = 2 * math.pi
+_ELLIPSE_CORNERS = 360
 
 
-def region_mask(region: Mapping[str, Any], width: int, height: int) -> Mask | None:
-    """bool [height, width] of a polygon, rectangle, ellipse or brush region; None for others.
+def region_crop(region: Mapping[str, Any], width: int, height: int) -> MaskCrop | None:
+    """The pixels of a polygon, rectangle, ellipse or brush region; None for others, and damaged.
 
-    `width`, `height`: of the mask that is wanted, whatever the size of the image.
+    `width`, `height`: of the mask that is wanted. Polygons are exact by pycocotools' rule, and so
+    are brush masks of that size; those of another size are shrunk or enlarged.
     """
     value = region.get("value")
     if not isinstance(value, Mapping):
@@ -27,39 +32,55 @@ def region_mask(region: Mapping[str, Any], width: int, height: int) -> Mask | No
     try:
         if value.get("format") == "rle" or "rle" in value:
             return _brush(region, value, width, height)
-        if "points" in value:
-            return _polygon(np.asarray(value["points"], np.float64), width, height)
-        if "radiusX" in value:
-            return _polygon(_ellipse_points(value, region), width, height)
-        if "width" in value and "height" in value:
-            return _polygon(_rectangle_points(value, region), width, height)
+        points = outline_percent(region)
+        if points is None:
+            return None
+        return rasterise_polygon(points / 100 * (width, height), width, height)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def region_mask(region: Mapping[str, Any], width: int, height: int) -> Mask | None:
+    """As `region_crop`, as bool [height, width]: for small sizes only."""
+    crop = region_crop(region, width, height)
+    if crop is None:
+        return None
+    frame = np.zeros((height, width), np.bool_)
+    rows, columns = crop.pixels.shape
+    frame[crop.y : crop.y + rows, crop.x : crop.x + columns] = crop.pixels
+    return frame
+
+
+def outline_percent(region: Mapping[str, Any]) -> F64 | None:
+    """Corners [n, 2] (x, y in percent) of a polygon, rectangle or ellipse; None for others.
+
+    Raises KeyError, TypeError or ValueError for damaged ones.
+    """
+    value = region["value"]
+    if "points" in value:
+        points = np.asarray(value["points"], np.float64).reshape(-1, 2)
+        if len(points) < 3:
+            raise ValueError(f"a polygon has three points or more, but got {len(points)}")
+        return points
+    if "radiusX" in value:
+        return _ellipse_points(value, region)
+    if "width" in value and "height" in value:
+        return _rectangle_points(value, region)
     return None
 
 
-def _brush(region: Mapping[str, Any], value: Mapping[str, Any], width: int, height: int) -> Mask:
+def _brush(
+    region: Mapping[str, Any], value: Mapping[str, Any], width: int, height: int
+) -> MaskCrop:
     size = int(region["original_width"]), int(region["original_height"])
     mask = decode_brush(value["rle"], *size)
-    if size == (width, height):
-        return mask
-    small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(small > 0)
+    if size != (width, height):
+        small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+        mask = np.asarray(small > 0)
+    return MaskCrop(0, 0, mask).trimmed()
 
 
-def _polygon(points_percent: npt.NDArray[np.float64], width: int, height: int) -> Mask:
-    """Points are edge coordinates. Pixels that the outline touches count: good for shares only."""
-    points = points_percent / 100 * (width, height) - 0.5
-    fixed = np.round(points * (1 << _SHIFT)).astype(np.int32)
-    canvas = np.zeros((height, width), np.uint8)
-    if len(fixed) >= 3:
-        cv2.fillPoly(canvas, [fixed.reshape(-1, 1, 2)], 1, lineType=cv2.LINE_8, shift=_SHIFT)
-    return canvas.astype(bool)
-
-
-def _rectangle_points(
-    value: Mapping[str, Any], region: Mapping[str, Any]
-) -> npt.NDArray[np.float64]:
+def _rectangle_points(value: Mapping[str, Any], region: Mapping[str, Any]) -> F64:
     """Label Studio turns a rectangle around its top left corner, in pixels."""
     across, down = _pixels_per_percent(region)
     x, y = float(value["x"]) * across, float(value["y"]) * down
@@ -72,10 +93,10 @@ def _rectangle_points(
     )
 
 
-def _ellipse_points(value: Mapping[str, Any], region: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+def _ellipse_points(value: Mapping[str, Any], region: Mapping[str, Any]) -> F64:
     """Label Studio turns an ellipse around its centre, in pixels."""
     across, down = _pixels_per_percent(region)
-    angles = np.linspace(0, 2 * math.pi, 64, endpoint=False)
+    angles = np.linspace(0, _FULL_TURN, _ELLIPSE_CORNERS, endpoint=False)
     a = float(value["radiusX"]) * across * np.cos(angles)
     b = float(value["radiusY"]) * down * np.sin(angles)
     turn = math.radians(float(value.get("rotation") or 0))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backend.runtime.engine import RawOutputs
 from backend.runtime.errors import MeasurementError
-from converter.overlap import box_ious
+from backend.runtime.overlap import box_ious
 from converter.reference.reference import Array
 
 _LEAST_SCORE, _IOU, _MOST = 0.01, 0.7, 300

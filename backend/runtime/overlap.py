@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from backend.runtime.detections import MaskCrop
 
-F32 = npt.NDArray[np.float32]
+Boxes = npt.NDArray[np.floating]
 
 
-def box_ious(a: F32, b: F32) -> npt.NDArray[np.float64]:
+def box_ious(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     """IoU [N, M] of boxes [N, 4] and [M, 4] (x1, y1, x2, y2); 0 for boxes without area."""
     low = np.maximum(a[:, None, :2], b[None, :, :2]).astype(np.float64)
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])

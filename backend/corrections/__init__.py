@@ -1,0 +1,1 @@
+"""What people changed: predictions against the annotations that came of them."""
