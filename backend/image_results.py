@@ -77,7 +77,7 @@ class ImageResults:
         found = cache.get(
             self._key(image_digest),
             self._is_enough(min_score),
-            lambda: self._candidates(data, floor)[1],
+            lambda: self._candidates(data, floor, image_digest)[1],
         )
         cache.addresses.put(task_id, url, image_digest)
         return found.detections(min_score, self._max_detections)
@@ -106,11 +106,13 @@ class ImageResults:
             image = decode_image(data, self._limits)
         return image, found.detections(min_score, self._max_detections)
 
-    def _candidates(self, data: bytes, floor_score: float) -> tuple[DecodedImage, Candidates]:
+    def _candidates(
+        self, data: bytes, floor_score: float, digest: str | None = None
+    ) -> tuple[DecodedImage, Candidates]:
         large = pixel_count(data) > _LARGE_PIXELS
         with self._large_image if large else nullcontext():
             # At a reduced scale where the model looks at no more.
-            image = decode_image(data, self._limits, self._engine.needed_size)
+            image = decode_image(data, self._limits, self._engine.needed_size, digest)
             return image, self._engine.candidates(image, floor_score, self._max_detections)
 
     def _key(self, image_digest: str) -> str:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from backend.labelstudio.brush_rle import encode_brush
 from backend.labelstudio.label_config import Control
 from backend.labelstudio.region_plan import RegionPlan, Target
-from backend.runtime.detections import Detections, MaskCrop
-from backend.runtime.polygons import PolygonDetail, polygons_of_all
+from backend.runtime.detections import Detections
+from backend.runtime.polygons import PolygonDetail
+from backend.runtime.sketches import polygons_of
 
 ScoreStrategy = Literal["mean", "min", "margin", "agreement"]
 _PERCENT_DECIMALS = 4
@@ -135,14 +136,14 @@ def _rings(
     found: Detections, plan: RegionPlan, options: RegionOptions
 ) -> dict[tuple[int, int], list[npt.NDArray[np.float64]]]:
     """The polygons of each instance and target that has any: drawing all at once is faster."""
-    drawn: dict[tuple[int, int], tuple[MaskCrop, PolygonDetail]] = {}
-    for i, mask in enumerate(found.masks or ()):
+    drawn: dict[tuple[int, int], PolygonDetail] = {}
+    for i in range(0 if found.masks is None else len(found)):
         for k, target in enumerate(plan.targets[int(found.labels[i])]):
             is_shown = float(found.scores[i]) >= target.score_threshold
-            if is_shown and target.control.kind == "polygon" and mask.pixels.size:
-                drawn[i, k] = mask, _detail(target.control, options)
-    masks, details = zip(*drawn.values(), strict=True) if drawn else ((), ())
-    return dict(zip(drawn, polygons_of_all(masks, details), strict=True))
+            if is_shown and target.control.kind == "polygon":
+                drawn[i, k] = _detail(target.control, options)
+    rings = polygons_of(found.masks or (), [i for i, _ in drawn], list(drawn.values()))
+    return dict(zip(drawn, rings, strict=True))
 
 
 def _values(
@@ -153,11 +154,9 @@ def _values(
     if target.control.kind == "rectangle":
         yield _rectangle(found.boxes_xyxy_px[i], width, height)
         return
-    mask = found.masks[i] if found.masks is not None else None
-    if mask is None or mask.pixels.size == 0:
-        return
     if target.control.kind == "brush":
-        yield {"format": "rle", "rle": encode_brush(mask, width, height)}
+        if found.masks is not None and found.masks[i].pixels.size:
+            yield {"format": "rle", "rle": encode_brush(found.masks[i], width, height)}
         return
     for ring in rings:
         points = np.round(ring / [width, height] * 100.0, _PERCENT_DECIMALS)

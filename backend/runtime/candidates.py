@@ -6,15 +6,17 @@ size whatever its pixels (docs/adr/0008-result-cache.md has the figures).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from backend.runtime.contract import MaskFrame
-from backend.runtime.detections import Detections
-from backend.runtime.masks import MaskCells, paste_cells
+from backend.runtime.detections import Detections, MaskCrop
+from backend.runtime.masks import MaskCells
 from backend.runtime.resize import ResizeGeometry
+from backend.runtime.sketches import MasksOnDemand
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class Candidates:
         return min_score >= self.floor_score and is_whole
 
     def detections(self, min_score: float, max_detections: int) -> Detections:
-        """Those with a score of at least `min_score`, best first, their masks pasted.
+        """Those with a score of at least `min_score`, best first, their masks pasted on demand.
 
         Raises ValueError for what cannot be answered from here.
         """
@@ -78,12 +80,10 @@ class Candidates:
         return self._detections(min(max_detections, int(np.sum(self.scores >= min_score))))
 
     def _detections(self, n: int) -> Detections:
-        masks = None
+        masks: Sequence[MaskCrop] | None = None
         if self.cells is not None and self.frame is not None:
-            masks = tuple(
-                paste_cells(self.cells[i], self.boxes_xyxy_px[i], self.geometry, self.frame)
-                for i in range(n)
-            )
+            boxes = self.boxes_xyxy_px[:n]
+            masks = MasksOnDemand(self.cells[:n], boxes, self.geometry, self.frame) if n else ()
         return Detections(
             self.geometry.image_width,
             self.geometry.image_height,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,7 +57,7 @@ class Detections:
     boxes_xyxy_px: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
-    masks: tuple[MaskCrop, ...] | None = field(default=())
+    masks: Sequence[MaskCrop] | None = field(default=())
 
     def __post_init__(self) -> None:
         n = len(self.scores)

@@ -66,12 +66,16 @@ Needed = Callable[[int, int], tuple[int, int]]
 
 
 def decode_image(
-    data: bytes, limits: ImageLimits | None = None, needed: Needed | None = None
+    data: bytes,
+    limits: ImageLimits | None = None,
+    needed: Needed | None = None,
+    digest: str | None = None,
 ) -> DecodedImage:
     """Decode JPEG, PNG, WebP, BMP, GIF or TIFF bytes.
 
     With `needed`, a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves enough pixels: its blocks
-    are averaged as they are decoded, in a fraction of the time and the memory.
+    are averaged as they are decoded, in a fraction of the time and the memory. `digest`: of `data`,
+    where it is known already.
 
     Grey, palette and CMYK become RGB; 16-bit grey keeps its upper 8 bits, as browsers show it;
     alpha is laid on white; of an animation the first frame counts, as Label Studio shows it first.
@@ -108,9 +112,11 @@ def decode_image(
     except Exception as error:  # decoders raise all kinds on damaged files
         raise ImageError(f"the image is damaged or not supported: {error}.") from error
     is_reduced = (pixels.shape[1], pixels.shape[0]) != full_size
-    digest = hashlib.sha256(data).hexdigest()
     return DecodedImage(
-        np.ascontiguousarray(pixels), orientation, digest, full_size if is_reduced else None
+        np.ascontiguousarray(pixels),
+        orientation,
+        digest or hashlib.sha256(data).hexdigest(),
+        full_size if is_reduced else None,
     )
 
 

@@ -20,6 +20,7 @@ from backend.runtime.detections import MaskCrop
 from backend.runtime.resize import ResizeGeometry
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 _ONE = np.float32(1)
 _SMALL_PIXELS = 1 << 16  # up to here, looking at every pixel is faster than looking for the border
@@ -60,9 +61,7 @@ def cut_mask(
     rows, columns = probabilities.shape
     if frame == "box":
         return MaskCells(probabilities, 0, 0, rows, columns)
-    x1, y1, x2, y2 = (float(v) for v in box_xyxy_px)
-    left, right = _covered(x1, x2)
-    top, bottom = _covered(y1, y2)
+    left, top, right, bottom = covered_pixels(box_xyxy_px)
     if left >= right or top >= bottom:
         return MaskCells(np.zeros((0, 0), np.float32), 0, 0, rows, columns)
     (step_x, start_x), (step_y, start_y) = _image_steps(geometry, rows, columns)
@@ -89,11 +88,59 @@ def paste_cells(
     cells: MaskCells, box_xyxy_px: F32, geometry: ResizeGeometry, frame: MaskFrame
 ) -> MaskCrop:
     """As `paste_mask`, from the cells that `cut_mask` gave for the same box."""
-    x1, y1, x2, y2 = (float(v) for v in box_xyxy_px)
-    left, right = _covered(x1, x2)
-    top, bottom = _covered(y1, y2)
+    left, top, right, bottom = covered_pixels(box_xyxy_px)
     if left >= right or top >= bottom:
         return MaskCrop(left, top, np.zeros((0, 0), np.bool_))
+    axes = _axes(cells, box_xyxy_px, geometry, frame)
+    return _drawn(cells, axes, (left, top), _centres(left, right, 1), _centres(top, bottom, 1))
+
+
+def sketch_cells(
+    cells: MaskCells, box_xyxy_px: F32, geometry: ResizeGeometry, frame: MaskFrame, step: int
+) -> MaskCrop:
+    """As `paste_cells`, but one pixel for each square of `step` x `step` pixels, by its middle.
+
+    The crop's `x` and `y` count squares from the first pixel that `covered_pixels` gives.
+    """
+    left, top, right, bottom = covered_pixels(box_xyxy_px)
+    if left >= right or top >= bottom:
+        return MaskCrop(0, 0, np.zeros((0, 0), np.bool_))
+    axes = _axes(cells, box_xyxy_px, geometry, frame)
+    return _drawn(cells, axes, (0, 0), _centres(left, right, step), _centres(top, bottom, step))
+
+
+def covered_pixels(box_xyxy_px: F32) -> tuple[int, int, int, int]:
+    """First and last column and row (left, top, right, bottom; half-open) of the pixels whose
+    centre is inside a box."""
+    x1, y1, x2, y2 = (math.ceil(float(v) - 0.5) for v in box_xyxy_px)
+    return x1, y1, x2, y2
+
+
+def cell_size_px(
+    cells: MaskCells, box_xyxy_px: F32, geometry: ResizeGeometry, frame: MaskFrame
+) -> tuple[float, float]:
+    """Width and height of a mask's cell in pixels of the image. The box must have an area."""
+    across, down = _axes(cells, box_xyxy_px, geometry, frame)
+    return 1 / across.step, 1 / down.step
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Position c of the image lies at cell c * `step` + `start` of `cells`; `first` of them are
+    not there. With `clamp` the outer cells go on for ever, else there is nothing beyond them."""
+
+    step: float
+    start: float
+    cells: int
+    first: int
+    clamp: bool
+
+
+def _axes(
+    cells: MaskCells, box_xyxy_px: F32, geometry: ResizeGeometry, frame: MaskFrame
+) -> tuple[_Axis, _Axis]:
+    """Across and down."""
+    x1, y1, x2, y2 = (float(v) for v in box_xyxy_px)
     rows, columns = cells.rows, cells.columns
     clamp = frame == "image"
     if clamp:
@@ -102,16 +149,31 @@ def paste_cells(
         # centre c of the image lies at cell (c - x1) / (x2 - x1) * columns - 0.5
         step_x, step_y = columns / (x2 - x1), rows / (y2 - y1)
         start_x, start_y = -x1 * step_x - 0.5, -y1 * step_y - 0.5
-    column, part_x = _places(left, right, step_x, start_x, columns, clamp=clamp)
-    row, part_y = _places(top, bottom, step_y, start_y, rows, clamp=clamp)
+    return (
+        _Axis(step_x, start_x, columns, cells.column, clamp),
+        _Axis(step_y, start_y, rows, cells.row, clamp),
+    )
+
+
+def _centres(start: int, stop: int, step: int) -> F64:
+    """Of squares of `step` pixels side by side, as far as they are within `start` to `stop`."""
+    squares = np.arange(int((stop - start) / step + 0.5), dtype=np.float64)
+    return start + (squares + 0.5) * step
+
+
+def _drawn(
+    cells: MaskCells, axes: tuple[_Axis, _Axis], corner: tuple[int, int], xs: F64, ys: F64
+) -> MaskCrop:
+    """The mask at the columns `xs` and rows `ys`, ascending; its first would be at `corner`."""
     height, width = cells.probabilities.shape
+    column, part_x = _places(xs, axes[0], width)
+    row, part_y = _places(ys, axes[1], height)
     # One cell of nothing on each side; indices count from it.
     padded = np.zeros((height + 2, width + 2), np.float32)
     padded[1:-1, 1:-1] = cells.probabilities
-    column = np.clip(column + (1 - cells.column), 0, width)
-    row = np.clip(row + (1 - cells.row), 0, height)
-    across = padded[:, column] * (_ONE - part_x) + padded[:, column + 1] * part_x
-    nothing = MaskCrop(left, top, np.zeros((0, 0), np.bool_))
+    across = np.take(padded, column, axis=1) * (_ONE - part_x)
+    across += np.take(padded, column + 1, axis=1) * part_x
+    nothing = MaskCrop(*corner, np.zeros((0, 0), np.bool_))
     shown = np.flatnonzero((across > 0.5).any(axis=0))
     if shown.size == 0:
         return nothing
@@ -120,7 +182,8 @@ def paste_cells(
     across = np.ascontiguousarray(across[:, first:last])
     is_small = len(row) * (last - first) <= _SMALL_PIXELS
     fill = _pixels_of_all if is_small else _pixels_by_border
-    crop = MaskCrop(left + first, top, fill(across, row, part_y[:, np.newaxis])).trimmed()
+    pixels = fill(across, row, part_y[:, np.newaxis])
+    crop = MaskCrop(corner[0] + first, corner[1], pixels).trimmed()
     return crop if crop.pixels.size else nothing
 
 
@@ -175,20 +238,12 @@ def _touched(start: int, stop: int, step: float, offset: float, cells: int) -> t
     return first, min(last + 1, cells - 1)
 
 
-def _covered(low: float, high: float) -> tuple[int, int]:
-    """The half-open range of pixels whose centre lies in [low, high)."""
-    return math.ceil(low - 0.5), math.ceil(high - 0.5)
-
-
-def _places(
-    start: int, stop: int, step: float, offset: float, cells: int, *, clamp: bool
-) -> tuple[I64, F32]:
-    """Of each pixel centre the cell before it (-1 before the first) and the way to the next, 0..1.
-
-    Beyond the outer cells' centres there is 0, or with `clamp` the outer cell itself.
-    """
-    position = (np.arange(start, stop, dtype=np.float64) + 0.5) * step + offset
-    if clamp:
-        position = np.clip(position, 0.0, cells - 1.0)
+def _places(centres: F64, axis: _Axis, cells: int) -> tuple[I64, F32]:
+    """Of each centre the cell before it, counted from the one of nothing before the first of
+    `cells`, and the way to the next, 0..1."""
+    position = centres * axis.step + axis.start
+    if axis.clamp:
+        position = np.clip(position, 0.0, axis.cells - 1.0)
     before = np.floor(position)
-    return before.astype(np.int64), (position - before).astype(np.float32)
+    index = np.clip(before.astype(np.int64) + (1 - axis.first), 0, cells)
+    return index, (position - before).astype(np.float32)

@@ -54,7 +54,7 @@ def joined(a: Detections, b: Detections) -> Detections:
     order = np.argsort(-np.concatenate([a.scores, b.scores]), kind="stable")
     masks = None
     if a.masks is not None and b.masks is not None:
-        both = a.masks + b.masks
+        both = [*a.masks, *b.masks]
         masks = tuple(both[i] for i in order)
     return Detections(
         a.width,
