@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from converter import page, plots
+from backend.runtime.page import document as page
+from backend.runtime.page import plots
 from converter.performance_page import condition_rows, devices, performance_plots, performance_rows
 
 _KIND_NAMES = {"box": "boxes", "mask": "masks", "boundary": "mask boundaries"}
@@ -194,7 +195,7 @@ def _predictions(report: Json) -> list[page.Section]:
         ),
         page.plots(
             _key(report),
-            ("Scores", plots.histogram("Scores", axis, histogram["edges"], sides)),
+            ("Scores", plots.histogram("Scores", axis, histogram["edges"], sides, "detections")),
         ),
     ]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from backend.runtime.page.pictures import Drawn
 from converter.accuracy import image_ids, truth_side
 from converter.compare import MatchedImage, Predictions
 from converter.ground_truth import GroundTruth
-from converter.pictures import Drawn, draw, panel, truth_panel
+from converter.pictures import draw_file, panel, truth_panel
 
 _SHOWN_EQUAL = 3
 
@@ -28,7 +29,7 @@ def comparison_pictures(
             labels = list(predictions.labels)
             side = truth_side(truth, ids[each.image.path], labels)
             panels.append(truth_panel(side, labels))
-        drawn.append(draw(each.image.path, each.image.path.name, panels))
+        drawn.append(draw_file(each.image.path, each.image.path.name, panels))
     return drawn
 
 

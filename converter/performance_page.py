@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converter import plots
+from backend.runtime.page import plots
 
 _HINTS = {"latency": "latency hint", "throughput": "throughput hint"}
 Json = Mapping[str, Any]

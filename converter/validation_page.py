@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from converter import page
-from converter.pictures import Drawn, draw, panel
+from backend.runtime.page import document as page
+from backend.runtime.page.pictures import Drawn
+from converter.pictures import draw_file, panel
 from converter.validate import ImageParity, Validation
 
 Json = Mapping[str, Any]
@@ -172,7 +173,7 @@ def validation_pictures(found: Validation, most: int) -> list[Drawn]:
                 first=False,
             ),
         ]
-        drawn.append(draw(each.path, each.path.name, panels))
+        drawn.append(draw_file(each.path, each.path.name, panels))
     return drawn
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from backend.runtime.detections import MaskCrop
 from backend.runtime.errors import MeasurementError
+from backend.runtime.page import document
+from backend.runtime.page.pictures import mask_path
+from backend.runtime.page.plots import Axis, Series, dots, histogram, line_plot, nice_top
 from converter import page
-from converter.pictures import mask_path
-from converter.plots import Axis, Series, dots, histogram, line_plot, nice_top
 
 
 def crop(x: int, y: int, *rows: str) -> MaskCrop:
@@ -69,7 +70,10 @@ def test_axes_end_at_round_numbers(value: float, top: float) -> None:
 
 def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     evil = '</script><script>alert("x")</script>'
-    sections = [page.note(evil), page.table("t", evil, [page.column("a", evil)], [{"a": evil}])]
+    sections = [
+        document.note(evil),
+        document.table("t", evil, [document.column("a", evil)], [{"a": evil}]),
+    ]
     path = page.write_report(tmp_path, {"name": evil}, evil, sections, [])
     text = path.read_text()
     assert evil not in text

@@ -43,10 +43,16 @@ def line_plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
     return _frame(title, x, y, drawn)
 
 
-def histogram(title: str, x: Axis, edges: Sequence[float], counts: dict[str, Sequence[int]]) -> str:
-    """Steps of one side's counts over those of the other; `counts` by side."""
+def histogram(
+    title: str,
+    x: Axis,
+    edges: Sequence[float],
+    counts: dict[str, Sequence[int]],
+    counted: str = "images",
+) -> str:
+    """Steps of one side over those of the other; `counts` by side, of what is `counted`."""
     most = max((max(values) for values in counts.values() if len(values)), default=0)
-    y = Axis("detections" if "score" in x.title else "images", 0, _nice(most or 1))
+    y = Axis(counted, 0, _nice(most or 1))
     drawn = []
     for side, values in counts.items():
         xs = np.repeat(edges, 2)

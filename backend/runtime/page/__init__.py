@@ -1,0 +1,1 @@
+"""Reports as HTML pages that need nothing else: sections, plots, pictures that zoom."""
