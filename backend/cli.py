@@ -10,6 +10,7 @@ from backend.commands.connect import connect
 from backend.commands.demo import demo
 from backend.commands.devices import devices
 from backend.commands.doctor import doctor
+from backend.commands.export import export
 from backend.commands.jobs import jobs
 from backend.commands.label_config import label_config
 from backend.commands.predict import predict
@@ -26,7 +27,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    connect, demo, devices, doctor, jobs, label_config, predict, prelabel, rethreshold,
+    connect, demo, devices, doctor, export, jobs, label_config, predict, prelabel, rethreshold,
     serve, worker,
 )  # fmt: skip
 for _command in _COMMANDS:

@@ -42,6 +42,7 @@ class StandInStudio:
             "show_collab_predictions": False, "model_version": "",
         }  # fmt: skip
         self.image = image
+        self.images: dict[str, bytes] = {}  # others, by the last part of the address
         self.tasks: dict[int, Row] = {}
         self.annotations: dict[int, list[Row]] = {}
         self.predictions: dict[int, Row] = {}
@@ -92,8 +93,8 @@ class StandInStudio:
         parts = url.path.strip("/").split("/")
         with self.lock:
             match method, parts:
-                case "GET", ["data", *_]:
-                    return 200, self.image
+                case "GET", ["data", *_, name]:
+                    return 200, self.images.get(name, self.image)
                 case "GET", ["api", "tasks"]:
                     return self._task_page(query)
                 case "GET", ["api", "projects", "1"]:
@@ -150,6 +151,9 @@ class StandInStudio:
                 return not any(part in version for part in value for version in versions)
             case "total_annotations", "equal":
                 return len(self.annotations.get(task_id, [])) == value
+            case "total_annotations", "greater":
+                rows = self.annotations.get(task_id, [])
+                return sum(not row.get("was_cancelled") for row in rows) > int(value)
             case "total_predictions", "greater":
                 return len(versions) > int(value)
             case "id", "greater":
