@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 import logging
-import time
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -15,9 +11,7 @@ import orjson
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
-from backend.logs import choose_request_id, request_id
 from backend.metrics import Metrics
 from backend.model_slot import ModelSlot
 from backend.predictor import TaskOutcome
@@ -29,22 +23,22 @@ from backend.protocol import (
     parse_setup,
     request_schema,
 )
-from backend.runtime.errors import LabelConfigError, LabelvinoError
+from backend.request_guard import RequestGuard, json_response
+from backend.runtime.errors import LabelConfigError
 from backend.settings import Settings
 
 log = logging.getLogger("labelvino")
 
 # Requests that wait for the prediction pool at once; more of them queue, within their budget.
 _WAITING_REQUESTS = 64
-_OPEN_PATHS = frozenset({"/", "/health"})
-_PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics"})
 
 
 def create_app(slot: ModelSlot, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """The application; it holds no state of a project, since each request carries its config."""
     app = FastAPI(title="labelvino", version=version("labelvino"), docs_url=None, redoc_url=None)
-    server = _Server(slot, settings, metrics or Metrics())
-    app.middleware("http")(server.guard)
+    metrics = metrics or Metrics()
+    server = _Server(slot, settings, metrics)
+    app.add_middleware(RequestGuard, settings=settings, metrics=metrics)
     app.add_exception_handler(HTTPException, _http_error)
     for path in ("/", "/health"):
         app.add_api_route(path, server.health, methods=["GET"])
@@ -68,53 +62,10 @@ class _Server:
         if slot.current.cache is not None:
             metrics.cache(slot.current.cache.counts)
 
-    async def guard(
-        self, request: Request, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        """Name, authenticate, time and log each request; turn errors into one sentence."""
-        identity = choose_request_id(request.headers.get("X-Request-ID"))
-        token = request_id.set(identity)
-        try:
-            response = await self._answer(request, answer)
-        finally:
-            request_id.reset(token)
-        response.headers["X-Request-ID"] = identity
-        return response
-
-    async def _answer(
-        self, request: Request, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        start = time.monotonic()
-        request.state.arrival = start
-        path = request.url.path if request.url.path in _PATHS else "other"
-        try:
-            self._authenticate(request)
-            response = await answer(request)
-        except RequestError as error:
-            response = _refusal(path, error.status, str(error))
-            if error.status == 401:
-                response.headers["WWW-Authenticate"] = 'Basic realm="labelvino"'
-        except LabelvinoError as error:
-            response = _refusal(path, 400, str(error))
-        except ClientDisconnect:
-            response = Response(status_code=499)  # nobody reads it; the log shows it
-        except Exception:
-            log.exception("%s %s failed", request.method, path)
-            response = _json({"error": "internal error; the backend's log has the details."}, 500)
-        seconds = time.monotonic() - start
-        self._metrics.request(path, response.status_code, seconds)
-        level = logging.DEBUG if path in _OPEN_PATHS else logging.INFO
-        if response.status_code >= 400:
-            level = logging.WARNING
-        log.log(
-            level, "%s %s %d %.0f ms", request.method, path, response.status_code, seconds * 1000
-        )
-        return response
-
     async def health(self) -> Response:
         """Whether the backend is up; also answered while predictions run."""
         version = self._slot.current.planner.default_version
-        return _json({"status": "UP", "model_class": "labelvino", "model_version": version})
+        return json_response({"status": "UP", "model_class": "labelvino", "model_version": version})
 
     async def setup(self, request: Request) -> Response:
         """The model version that predictions for this label config will have.
@@ -123,7 +74,7 @@ class _Server:
         a project whose config is still to be written: the answer's `notes` say what is missing.
         """
         body = parse_setup(await self._read(request))
-        return _json(await anyio.to_thread.run_sync(self._setup, body))
+        return json_response(await anyio.to_thread.run_sync(self._setup, body))
 
     async def predict(self, request: Request) -> Response:
         """One result a task, in order; `{}` for a task that failed or was not reached in time."""
@@ -137,11 +88,11 @@ class _Server:
     async def webhook(self, request: Request) -> Response:
         """Events of Label Studio; none is acted on yet, and all are welcome."""
         await self._read(request)
-        return _json({"status": "ignored"}, 201)
+        return json_response({"status": "ignored"}, 201)
 
     async def versions(self) -> Response:
         """The model versions that this backend can give."""
-        return _json({"versions": list(self._slot.current.planner.versions)})
+        return json_response({"versions": list(self._slot.current.planner.versions)})
 
     async def metrics(self) -> Response:
         """Prometheus metrics."""
@@ -197,51 +148,10 @@ class _Server:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _authenticate(self, request: Request) -> None:
-        settings = self._settings
-        if settings.basic_auth_pass is None or request.url.path in _OPEN_PATHS:
-            return
-        if request.url.path == "/webhook" and settings.webhook_secret is not None:
-            given = request.headers.get("X-Labelvino-Secret") or request.query_params.get("secret")
-            if given and _same(given, settings.webhook_secret.get_secret_value()):
-                return
-        user, password = _basic_auth(request.headers.get("Authorization", ""))
-        right = _same(user, settings.basic_auth_user or "")
-        right &= _same(password, settings.basic_auth_pass.get_secret_value())
-        if not right:
-            raise RequestError(
-                401, "user name and password are needed: http://USER:PASSWORD@host:port."
-            )
-
-
-def _basic_auth(header: str) -> tuple[str, str]:
-    kind, _, encoded = header.partition(" ")
-    if kind.lower() != "basic":
-        return "", ""
-    try:
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except ValueError:  # no base64, or no UTF-8
-        return "", ""
-    return user, password
-
-
-def _same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode(), wanted.encode())
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
-
-
-def _refusal(path: str, status: int, sentence: str) -> Response:
-    """Label Studio does not show what a backend answers, so the log says it too."""
-    log.warning("%s refused: %s", path, sentence)
-    return _json({"error": sentence}, status)
-
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    return _json({"error": f"{error.detail}."}, error.status_code)
+    return json_response({"error": f"{error.detail}."}, error.status_code)
 
 
 def _log_not_reached(outcomes: list[TaskOutcome]) -> None:

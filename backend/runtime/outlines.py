@@ -45,8 +45,11 @@ class Part:
 
 def ring_area(ring: F64) -> float:
     """Unsigned area of a closed ring [n, 2]."""
+    if not len(ring):
+        return 0.0
     x, y = ring[:, 0], ring[:, 1]
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2.0
+    twice = np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:]) + x[-1] * y[0] - y[-1] * x[0]
+    return abs(float(twice)) / 2.0
 
 
 def trace(mask: MaskCrop) -> list[Part]:

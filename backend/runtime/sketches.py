@@ -103,17 +103,20 @@ class MasksOnDemand(Sequence[MaskCrop]):
     def _step(self, i: int, overlap: float) -> int:
         """So many pixels that the polygon may be off by one square everywhere, and no more than
         a fraction of a cell."""
-        cells = self._cells[i]
+        cells, box = self._cells[i], self._boxes[i]
+        width, height = cell_size_px(cells, box, self._geometry, self._frame)
+        most = min(width, height) / _SQUARES_IN_A_CELL
+        if most < 2:
+            return 1
         inside = np.pad(cells.probabilities > 0.5, 1)
         if not inside.any():
             return 1
-        width, height = cell_size_px(cells, self._boxes[i], self._geometry, self._frame)
         upright = np.count_nonzero(inside[:, 1:] != inside[:, :-1])
         level = np.count_nonzero(inside[1:] != inside[:-1])
         area = np.count_nonzero(inside) * width * height
         wrong = min(1 - overlap, _MOST_WRONG) * area
         off = wrong / (upright * height + level * width)
-        return int(min(off, min(width, height) / _SQUARES_IN_A_CELL))
+        return int(min(off, most))
 
 
 def polygons_of(
