@@ -125,10 +125,10 @@ class RingPoints:
         along_x, along_y = way_x[chain], way_y[chain]
         along = dx * along_x + dy * along_y
         aside = dy * along_x - dx * along_y
-        beyond = along - np.clip(along, 0.0, square[chain])
+        beyond = along - np.minimum(np.maximum(along, 0.0), square[chain])
         middle = _argmax(aside * aside + beyond * beyond, offsets, chain)
         # What follows counts steps from a point to the next one of the same chain.
-        width = np.diff(along)
+        width = along[1:] - along[:-1]
         width[offsets[1:] - 1] = 0.0
         scale = 2.0 * np.maximum(square, _NOTHING)
         shift = np.add.reduceat((aside[:-1] + aside[1:]) * width, offsets) / scale
@@ -138,12 +138,12 @@ class RingPoints:
         aside -= shift[chain]
         error = np.add.reduceat(_trapezia(aside) * width, offsets) / scale
         shift /= np.sqrt(np.maximum(square, _NOTHING))
-        for k in np.flatnonzero(square == 0.0).tolist():  # a ring that touches itself
+        for k in (square == 0.0).nonzero()[0].tolist():  # a ring that touches itself
             begin, end = int(first[k]), int(last[k]) + 1
             loop = np.column_stack([self.x[begin:end], self.y[begin:end]])
             shift[k], error[k], chord_error[k] = 0.0, ring_area(loop), ring_area(loop)
             middle[k] = np.argmax(((loop - loop[0]) ** 2).sum(axis=1))
-        middle = np.clip(first + middle, first + 1, last - 1)
+        middle = np.minimum(np.maximum(first + middle, first + 1), last - 1)
         columns = (first, last, shift, error, chord_error, middle)
         return [
             Chain(outline, *values)
@@ -195,8 +195,8 @@ class _Edges:
         move_x, move_y = self._moves(kept_x, kept_y, shift, before)
         ring = np.repeat([outline.ring for outline in outlines], self.counts)
         low_x, high_x, low_y, high_y = (bound[ring] for bound in points.bounds)
-        self.x = np.clip(kept_x + move_x, low_x, high_x)
-        self.y = np.clip(kept_y + move_y, low_y, high_y)
+        self.x = np.minimum(np.maximum(kept_x + move_x, low_x), high_x)
+        self.y = np.minimum(np.maximum(kept_y + move_y, low_y), high_y)
 
     def _moves(self, x: F64, y: F64, shift: F64, before: I64) -> tuple[F64, F64]:
         """From the kept points to where their two edges meet, as they are shifted."""
@@ -236,14 +236,14 @@ class _Edges:
         along_x, along_y = way_x[chain], way_y[chain]
         along = dx * along_x + dy * along_y
         aside = dy * along_x - dx * along_y
-        width = np.abs(np.diff(along))
+        width = np.abs(along[1:] - along[:-1])
         width[offsets[1:] - 1] = 0.0
         scale = 4.0 * np.maximum(square, _NOTHING)
         both = np.add.reduceat(_trapezia(aside) * width, offsets) / scale
         more = np.add.reduceat((aside[:-1] + aside[1:]) * width, offsets) / scale
         # Rings have their part on the left as displayed: what is above 0 is missing from it.
         missing, added = both + more, both - more
-        for k in np.flatnonzero(square == 0.0).tolist():
+        for k in (square == 0.0).nonzero()[0].tolist():
             stop = int(offsets[k + 1]) if k + 1 < count else len(index)
             at = index[offsets[k] : stop]
             missing[k], added[k] = ring_area(np.column_stack([x[at], y[at]])), 0.0
@@ -267,13 +267,14 @@ def _ragged(first: I64, last: I64) -> tuple[I64, I64, I64]:
     """Indices first..last of many stretches one after the other, where each stretch begins among
     them, and the number of the stretch that each belongs to."""
     sizes = last - first + 1
-    offsets = np.cumsum(sizes) - sizes
-    stretch = np.repeat(np.arange(len(sizes)), sizes)
-    index = np.arange(int(sizes.sum())) + (first - offsets)[stretch]
+    offsets = sizes.cumsum() - sizes
+    stretch = np.arange(len(sizes)).repeat(sizes)
+    index = np.arange(len(stretch)) + (first - offsets)[stretch]
     return index, offsets, stretch
 
 
 def _argmax(values: F64, offsets: I64, stretch: I64) -> I64:
     """Of each stretch the place of its largest value within it, the first of several."""
-    largest = np.flatnonzero(values == np.maximum.reduceat(values, offsets)[stretch])
-    return largest[np.searchsorted(stretch[largest], np.arange(len(offsets)))] - offsets
+    largest: I64 = (values == np.maximum.reduceat(values, offsets)[stretch]).nonzero()[0]
+    first: I64 = largest[stretch[largest].searchsorted(np.arange(len(offsets)))]
+    return first - offsets

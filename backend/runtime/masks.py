@@ -171,10 +171,10 @@ def _drawn(
     # One cell of nothing on each side; indices count from it.
     padded = np.zeros((height + 2, width + 2), np.float32)
     padded[1:-1, 1:-1] = cells.probabilities
-    across = np.take(padded, column, axis=1) * (_ONE - part_x)
-    across += np.take(padded, column + 1, axis=1) * part_x
+    across = padded.take(column, axis=1) * (_ONE - part_x)
+    across += padded.take(column + 1, axis=1) * part_x
     nothing = MaskCrop(*corner, np.zeros((0, 0), np.bool_))
-    shown = np.flatnonzero((across > 0.5).any(axis=0))
+    shown = (across > 0.5).any(axis=0).nonzero()[0]
     if shown.size == 0:
         return nothing
     # Without the columns of nothing, trimming leaves out rows only, which takes no copy.
@@ -190,8 +190,8 @@ def _drawn(
 def _pixels_of_all(across: F32, row: I64, part: F32) -> npt.NDArray[np.bool_]:
     """Pixels bool [h, w] of the stretched rows [n, w]: pixel row i lies `part[i]` of the way from
     `row[i]`, ascending, to the next one."""
-    values = np.take(across, row, axis=0) * (_ONE - part)
-    values += np.take(across, row + 1, axis=0) * part
+    values = across.take(row, axis=0) * (_ONE - part)
+    values += across.take(row + 1, axis=0) * part
     return values > 0.5
 
 
@@ -245,5 +245,5 @@ def _places(centres: F64, axis: _Axis, cells: int) -> tuple[I64, F32]:
     if axis.clamp:
         position = np.clip(position, 0.0, axis.cells - 1.0)
     before = np.floor(position)
-    index = np.clip(before.astype(np.int64) + (1 - axis.first), 0, cells)
+    index = np.minimum(np.maximum(before.astype(np.int64) + (1 - axis.first), 0), cells)
     return index, (position - before).astype(np.float32)
