@@ -34,10 +34,10 @@ class MaskCrop:
 
     def trimmed(self) -> MaskCrop:
         """The same mask in the smallest crop that holds it."""
-        rows = self.pixels.any(axis=1).nonzero()[0]
+        rows = np.flatnonzero(self.pixels.any(axis=1))
         if rows.size == 0:
             return MaskCrop(self.x, self.y, np.zeros((0, 0), np.bool_))
-        columns = self.pixels.any(axis=0).nonzero()[0]
+        columns = np.flatnonzero(self.pixels.any(axis=0))
         top, left = int(rows[0]), int(columns[0])
         pixels = self.pixels[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
         return MaskCrop(self.x + left, self.y + top, np.ascontiguousarray(pixels))
