@@ -15,6 +15,7 @@ from backend.commands.jobs import jobs
 from backend.commands.label_config import label_config
 from backend.commands.predict import predict
 from backend.commands.prelabel import prelabel
+from backend.commands.report import report
 from backend.commands.rethreshold import rethreshold
 from backend.commands.serve import serve
 from backend.commands.worker import worker
@@ -27,8 +28,8 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    connect, demo, devices, doctor, export, jobs, label_config, predict, prelabel, rethreshold,
-    serve, worker,
+    connect, demo, devices, doctor, export, jobs, label_config, predict, prelabel, report,
+    rethreshold, serve, worker,
 )  # fmt: skip
 for _command in _COMMANDS:
     cli.add_command(_command)

@@ -29,7 +29,7 @@ _KINDS: dict[str, Kind] = {
 _UNREAD = frozenset({"bitmask", "bitmasklabels", "vector", "vectorlabels"})  # they have an area
 _OUR_ID = re.compile(r"((?:[0-9a-f]{8}-)?(?:\d+:)?\d+)(?:\.\d+)?-\d+")
 _ORIGINS = ("prediction-changed", "manual", "", "prediction")  # the first one of parts counts
-_SAME_BOX = 0.8  # IoU from which on a rectangle frames a mask of its label
+_SAME_BOX = 0.5  # IoU from which on a rectangle frames a mask of its label
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,10 @@ class Instance:
     def mask(self) -> MaskCrop | None:
         """Of the main view; None where there are rectangles only."""
         return self.main.mask
+
+    @property
+    def has_mask(self) -> bool:
+        return self.mask is not None
 
     @property
     def box_xyxy_px(self) -> Box:

@@ -150,12 +150,15 @@ def overlaps(one: Sequence[Instance], other: Sequence[Instance]) -> np.ndarray:
 def instance_iou(one: Instance, other: Instance) -> float:
     """Of masks where both have one, else of boxes; 0 on different images.
 
-    Where both are drawn with several controls, the least IoU of those that both have counts.
+    Where both are drawn with several controls, the least counts: of each kind that both have, and
+    of their masks, whatever tool they were drawn with.
     """
     if one.frame != other.frame:
         return 0.0
     by_kind = {view.kind: view for view in other.views}
     both = [(view, by_kind[view.kind]) for view in one.views if view.kind in by_kind]
+    if not any(view.mask is not None for view, _ in both) and one.has_mask and other.has_mask:
+        both.append((one.main, other.main))
     return min(_view_iou(a, b) for a, b in both or [(one.main, other.main)])
 
 

@@ -55,7 +55,8 @@ def table(
     """Sorts and filters. Rows with a true `differs` are what 'only differences' leaves.
 
     `more`: `about`, a sentence above it; `tabs`, the name under which tables share a place;
-    `picture`, the key of a column whose value names a picture.
+    `picture`, the key of a column whose value names a picture; `link`, the key of one whose value
+    is an address, and `link_text`, what stands for it.
     """
     return {
         "kind": "table",
@@ -72,10 +73,17 @@ def heading(title: str, about: str = "") -> Section:
     return {"kind": "heading", "title": title, "about": about}
 
 
-def plots(key: Mapping[str, str], *entries: tuple[str, str]) -> Section:
+def plot(title: str, svg: str, key: Mapping[str, str]) -> dict[str, Any]:
+    """One drawing of several with keys of their own: see `plots`."""
+    return {"title": title, "svg": svg, "key": dict(key)}
+
+
+def plots(key: Mapping[str, str], *entries: tuple[str, str] | dict[str, Any]) -> Section:
     """SVG drawings next to each other, each under its title. `key`: what each side's colour is."""
-    drawings = [{"title": title, "svg": svg} for title, svg in entries]
-    return {"kind": "plots", "key": dict(key), "plots": drawings}
+    drawings = [
+        entry if isinstance(entry, dict) else plot(entry[0], entry[1], key) for entry in entries
+    ]
+    return {"kind": "plots", "plots": drawings}
 
 
 def note(text: str, tone: str = "") -> Section:
@@ -83,9 +91,13 @@ def note(text: str, tone: str = "") -> Section:
     return {"kind": "note", "text": text, "tone": tone}
 
 
-def viewer(title: str, about: str) -> Section:
-    """Where the pictures are shown."""
-    return {"kind": "viewer", "title": title, "about": about}
+def viewer(title: str, about: str, **more: Any) -> Section:
+    """Where the pictures are shown.
+
+    `more`: `key`, what each state of an instance is called, by state; `toggle`, the text of the
+    button that leaves only instances that are not plain.
+    """
+    return {"kind": "viewer", "title": title, "about": about, **more}
 
 
 def _html(title: str, shown: Mapping[str, Any]) -> str:

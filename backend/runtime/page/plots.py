@@ -11,6 +11,8 @@ import numpy as np
 
 _WIDTH, _HEIGHT = 460, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
+_NAMES, _ROW = 146, 26  # of plots with a name a row: where these end, and how high a row is
+_NAME_LETTERS = 21
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,32 @@ class Axis:
     high: float
 
 
-def line_plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
-    """Lines through points."""
+@dataclass(frozen=True)
+class Spread:
+    """The quartiles and the median of a group."""
+
+    low: float
+    middle: float
+    high: float
+
+
+def line_plot(
+    title: str, x: Axis, y: Axis, series: Sequence[Series], *, points: bool = False
+) -> str:
+    """Lines through points; `points` shows these, too, for few of them at whole numbers of x."""
     drawn = [
         f'<path class="line {each.side}{" dashed" if each.dashed else ""}" d="{_line(each, x, y)}">'
         f"<title>{escape(each.name)}</title></path>"
         for each in series
     ]
-    return _frame(title, x, y, drawn)
+    if points:
+        drawn += [
+            f'<circle class="dot {each.side}" cx="{_x(a, x):.1f}" cy="{_y(b, y):.1f}" r="4">'
+            f"<title>{escape(each.name)}: {b:.2f}</title></circle>"
+            for each in series
+            for a, b in zip(each.x, each.y, strict=True)
+        ]
+    return _frame(title, x, y, drawn, whole_x=points)
 
 
 def histogram(
@@ -78,16 +98,70 @@ def dots(title: str, y: Axis, rounds: dict[str, Sequence[float]]) -> str:
     return _frame(title, x, y, drawn, whole_x=True)
 
 
+def stacked_bars(title: str, x: Axis, rows: Sequence[tuple[str, dict[str, int]]]) -> str:
+    """One bar a row, made of its counts; sides are classes of colours, in their order."""
+    height = _TOP + _ROW * len(rows) + _BOTTOM
+    parts = [_svg(title, height)]
+    base = height - _BOTTOM
+    for value in _ticks(x):
+        at = _across(value, x)
+        parts.append(
+            f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{base}"/>'
+            f'<text class="tick" x="{at:.1f}" y="{base + 16}" text-anchor="middle">{value:g}</text>'
+        )
+    for number, (name, counts) in enumerate(rows):
+        top = _TOP + _ROW * number
+        parts.append(_row_name(name, top))
+        begin = 0.0
+        for side, count in counts.items():
+            if count:
+                left, right = _across(begin, x), _across(begin + count, x)
+                parts.append(
+                    f'<rect class="part {side}" x="{left:.1f}" y="{top + 4}" '
+                    f'width="{right - left:.1f}" height="{_ROW - 8}">'
+                    f"<title>{escape(name)}: {count} {escape(side)}</title></rect>"
+                )
+            begin += count
+    parts.append(_x_name(x, height))
+    return "".join(parts)
+
+
+def spreads(title: str, x: Axis, rows: Sequence[tuple[str, str, Spread]]) -> str:
+    """One line a row, from the lower to the upper quartile, with a dot at the median.
+
+    `rows`: name, class of the colour, spread.
+    """
+    height = _TOP + _ROW * len(rows) + _BOTTOM
+    parts = [_svg(title, height)]
+    base = height - _BOTTOM
+    for value in _ticks(x):
+        at = _across(value, x)
+        parts.append(
+            f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{base}"/>'
+            f'<text class="tick" x="{at:.1f}" y="{base + 16}" text-anchor="middle">{value:g}</text>'
+        )
+    for number, (name, side, spread) in enumerate(rows):
+        top = _TOP + _ROW * number
+        middle = top + _ROW / 2
+        low, high = (_across(value, x) for value in (spread.low, spread.high))
+        parts += [
+            _row_name(name, top),
+            f'<line class="line {side} spread" x1="{low:.1f}" x2="{high:.1f}" y1="{middle:.1f}" '
+            f'y2="{middle:.1f}"/>',
+            f'<circle class="dot {side}" cx="{_across(spread.middle, x):.1f}" cy="{middle:.1f}" '
+            f'r="5"><title>{escape(name)}: {spread.middle:.3g}</title></circle>',
+        ]
+    parts.append(_x_name(x, height))
+    return "".join(parts)
+
+
 def nice_top(values: Sequence[float]) -> float:
-    """A round number at or above all values."""
-    return _nice(max(values, default=1.0))
+    """A round number at or above all values, and not far above."""
+    return _round(max(values, default=1.0), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10))
 
 
 def _frame(title: str, x: Axis, y: Axis, drawn: Sequence[str], *, whole_x: bool = False) -> str:
-    parts = [
-        f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}"><title>{escape(title)}</title>'
-    ]
+    parts = [_svg(title, _HEIGHT)]
     for value in _ticks(y):
         at = _y(value, y)
         parts.append(
@@ -114,6 +188,33 @@ def _frame(title: str, x: Axis, y: Axis, drawn: Sequence[str], *, whole_x: bool 
     return "".join(parts)
 
 
+def _svg(title: str, height: int) -> str:
+    return (
+        f'<svg class="plot" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}"><title>{escape(title)}</title>'
+    )
+
+
+def _row_name(name: str, top: float) -> str:
+    short = name if len(name) <= _NAME_LETTERS else f"{name[: _NAME_LETTERS - 1]}…"
+    return (
+        f'<text class="row" x="{_NAMES - 8}" y="{top + _ROW / 2 + 4:.1f}" text-anchor="end">'
+        f"{escape(short)}<title>{escape(name)}</title></text>"
+    )
+
+
+def _x_name(x: Axis, height: int) -> str:
+    return (
+        f'<text class="name" x="{(_NAMES + _WIDTH - _RIGHT) / 2}" y="{height - 8}" '
+        f'text-anchor="middle">{escape(x.title)}</text></svg>'
+    )
+
+
+def _across(value: float, axis: Axis) -> float:
+    share = (value - axis.low) / ((axis.high - axis.low) or 1)
+    return _NAMES + share * (_WIDTH - _NAMES - _RIGHT)
+
+
 def _line(series: Series, x: Axis, y: Axis) -> str:
     points = [f"{_x(a, x):.1f} {_y(b, y):.1f}" for a, b in zip(series.x, series.y, strict=True)]
     return "M" + "L".join(points) if points else ""
@@ -138,5 +239,10 @@ def _ticks(axis: Axis) -> list[float]:
 
 def _nice(value: float) -> float:
     """1, 2, 2.5, 5 or 10 times a power of ten, at or above `value`."""
+    return _round(value, (1, 2, 2.5, 5, 10))
+
+
+def _round(value: float, steps: Sequence[float]) -> float:
+    """The least of the steps times a power of ten, at or above a positive `value`."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
+    return next(step * power for step in steps if step * power >= value * (1 - 1e-9))

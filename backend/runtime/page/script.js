@@ -63,6 +63,17 @@ function table(section) {
     return { column, arrow, cell: make("th", { class: column.digits == null ? "text" : null, scope: "col" }, button) };
   });
 
+  function cell(row, column) {
+    const options = { class: [column.digits == null ? "text" : "", (row.tones || {})[column.key] || ""].join(" ").trim() || null };
+    const value = row[column.key];
+    if (column.key !== section.link || !/^https?:/.test(value || ""))
+      return make("td", { ...options, text: shown(value, column.digits) });
+    return make("td", options, make("a", {
+      href: value, target: "_blank", rel: "noopener noreferrer", text: section.link_text,
+      onclick: (event) => event.stopPropagation(),
+    }));
+  }
+
   function fill() {
     const wanted = search.value.trim().toLowerCase();
     let rows = section.rows.filter((row) => !only || row.differs);
@@ -75,10 +86,7 @@ function table(section) {
         "data-picture": picture, tabindex: picture ? "0" : null,
         onclick: () => picture && show(picture),
         onkeydown: (event) => picture && event.key === "Enter" && show(picture),
-      }, ...section.columns.map((column) => make("td", {
-        class: [column.digits == null ? "text" : "", (row.tones || {})[column.key] || ""].join(" ").trim() || null,
-        text: shown(row[column.key], column.digits),
-      })));
+      }, ...section.columns.map((column) => cell(row, column)));
     }));
     for (const head of heads) {
       const active = head.column.key === sorted;
@@ -115,6 +123,11 @@ function tabs(sections) {
   }
   choose(0);
   return make("div", {}, make("div", { class: "bar", role: "tablist", style: "padding-left:0" }, ...buttons), ...boxes);
+}
+
+function keys(names) {
+  return Object.entries(names).map(([side, name]) => make("span", { class: "key" },
+    make("i", { style: `background:var(--${side})` }), name));
 }
 
 function viewer(section) {
@@ -166,7 +179,10 @@ function viewer(section) {
     return [view.x + ((event.clientX - box.left) / box.width) * view.width,
       view.y + ((event.clientY - box.top) / box.height) * view.height];
   }
+  // What there is nothing to say about can be hidden.
+  const isPlain = (instance) => ["matched", "kept"].includes(instance.state);
   function describe(instance) {
+    if (instance.text) return instance.text;
     const reasons = {
       score: "the other has it below the threshold", label: "the other gives another label there",
       box: "the other has one near, but not at this place", missing: "the other has nothing there",
@@ -182,13 +198,14 @@ function viewer(section) {
     const canvas = svg("svg", { preserveAspectRatio: "xMidYMid meet", style: `aspect-ratio:${picture.width}/${picture.height}` },
       svg("image", { href: picture.image, width: picture.width, height: picture.height, preserveAspectRatio: "none" }));
     for (const instance of panel.instances) {
-      const shape = svg("path", { d: instance.path, class: `shape ${instance.state}` }, svg("title", {}));
+      const look = instance.state + (isPlain(instance) ? " plain" : "");
+      const shape = svg("path", { d: instance.path, class: `shape ${look}` }, svg("title", {}));
       shape.firstChild.textContent = describe(instance);
       shape.addEventListener("pointerenter", () => { why.textContent = `${panel.title}: ${describe(instance)}`; });
       canvas.append(shape);
       const start = /^M([-\d.]+) ([-\d.]+)/.exec(instance.path);
       if (start) {
-        const name = svg("text", { "data-x": start[1], "data-y": start[2], class: instance.state });
+        const name = svg("text", { "data-x": start[1], "data-y": start[2], class: look });
         name.textContent = instance.label + (instance.score == null ? "" : ` ${shown(instance.score, 2)}`);
         names.append(name);
       }
@@ -210,7 +227,7 @@ function viewer(section) {
       move(-event.movementX * size, -event.movementY * size);
     });
     const alone = panel.instances.filter((instance) => instance.state === "alone").length;
-    const count = `${panel.instances.length}` + (alone ? `, ${alone} without a partner` : "");
+    const count = panel.count ?? `${panel.instances.length}` + (alone ? `, ${alone} without a partner` : "");
     panels.append(make("div", { class: `panel p${index}` }, make("h4", { text: `${panel.title} ` }, make("span", { text: count })), canvas));
     panes.push({ canvas, names });
   }
@@ -241,11 +258,12 @@ function viewer(section) {
   });
   const box = make("div", { class: "box", id: "viewer" },
     make("div", { class: "bar" }, make("h3", { text: section.title }), make("span", { class: "space" }),
-      toggle("Names", "unnamed", true), toggle("Only without a partner", "bare", false),
+      toggle("Names", "unnamed", true), toggle(section.toggle || "Only without a partner", "bare", false),
       make("button", { type: "button", text: "Zoom in", onclick: () => zoom(1 / 1.5) }),
       make("button", { type: "button", text: "Zoom out", onclick: () => zoom(1.5) }),
       make("button", { type: "button", text: "Whole picture", onclick: reset })),
-    ...(section.about ? [make("p", { class: "about", text: section.about })] : []), strip, panels, why);
+    ...(section.about ? [make("p", { class: "about", text: section.about })] : []),
+    ...(section.key ? [make("div", { class: "keys" }, ...keys(section.key))] : []), strip, panels, why);
   viewers.push((name) => {
     if (!choose(name)) return false;
     box.scrollIntoView({ behavior: "smooth", block: "start" });
@@ -263,10 +281,8 @@ const draw = {
   heading: (section) => make("div", {}, make("h2", { text: section.title }), ...(section.about ? [make("p", { class: "about", text: section.about })] : [])),
   note: (section) => make("p", { class: section.tone || "about", text: section.text }),
   plots: (section) => make("div", { class: "plots" }, ...section.plots.map((plot) => {
-    const keys = Object.entries(section.key).map(([side, name]) => make("span", { class: "key" },
-      make("i", { style: `background:var(--${side})` }), name));
     const holder = make("div", { class: "box" }, make("div", { class: "bar" },
-      make("h3", { text: plot.title }), make("span", { class: "space" }), ...keys));
+      make("h3", { text: plot.title }), make("span", { class: "space" }), ...keys(plot.key)));
     holder.insertAdjacentHTML("beforeend", plot.svg);
     return holder;
   })),

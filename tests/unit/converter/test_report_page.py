@@ -63,7 +63,7 @@ def test_plots_are_whole_without_any_value() -> None:
         assert "nan" not in drawn
 
 
-@pytest.mark.parametrize(("value", "top"), [(0.3, 0.5), (1, 1), (1.1, 2), (240, 250), (700, 1000)])
+@pytest.mark.parametrize(("value", "top"), [(0.3, 0.3), (1, 1), (1.1, 1.5), (240, 250), (700, 800)])
 def test_axes_end_at_round_numbers(value: float, top: float) -> None:
     assert nice_top([value / 2, value]) == pytest.approx(top)
 

@@ -106,7 +106,7 @@ def test_a_rectangle_drawn_around_a_mask_counts_once() -> None:
     "other",
     [
         rectangle("r", 0, 0, 10, 10, "bus"),
-        rectangle("r", 5, 0, 10, 10),
+        rectangle("r", 6, 0, 10, 10),
         rectangle("r", 0, 0, 10, 10, item_index=1),
         rectangle("r", 0, 0, 10, 10, to_name="second"),
         polygon("r", 0, 0, 10, 10),

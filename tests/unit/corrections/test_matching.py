@@ -115,6 +115,11 @@ def test_several_controls_of_an_instance_are_compared_each_with_its_own() -> Non
     assert (pair.fate, pair.iou) == ("reshaped", pytest.approx(0.8))
 
 
+def test_a_mask_drawn_anew_counts_even_where_its_rectangle_stayed() -> None:
+    (pair,) = match(BOTH, [brush("n", 10, 10, 20, 16), BOTH[1]]).pairs
+    assert (pair.fate, pair.by_id, pair.iou) == ("reshaped", True, pytest.approx(0.8))
+
+
 def test_a_rectangle_around_what_was_predicted_changes_nothing() -> None:
     assert fates(match([CAR], [CAR, rectangle("r", 10, 10, 20.5, 20)])) == ["kept"]
 
