@@ -36,7 +36,13 @@ def open_queue(settings: Settings) -> Redis:
     given: dict[str, Any] = {"ca_bundle": settings.ca_bundle, "setting": _SETTING}
     given["timeout_s"] = _TIMEOUT_S
     with connect_redis(url, **given) as once:
-        _look(once, shown_redis(url))
+        facts = queue_facts(once, shown_redis(url))
+    if not facts.get("aof_enabled"):
+        log.warning(
+            "Redis at %s loses jobs at a restart: start it with --appendonly yes; another "
+            "'labelvino prelabel' completes what was lost",
+            shown_redis(url),
+        )
     return connect_redis(url, retry=Retry(_Waits(shown_redis(url)), -1), **given)
 
 
@@ -57,8 +63,8 @@ def redis_explained(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def _look(client: Redis, where: str) -> None:
-    """Raises SettingsError where Redis cannot hold jobs."""
+def queue_facts(client: Redis, where: str) -> dict[str, Any]:
+    """What Redis says of itself. Raises SettingsError where it cannot hold jobs."""
     try:
         facts: dict[str, Any] = client.info()
     except AuthenticationError as error:
@@ -79,12 +85,7 @@ def _look(client: Redis, where: str) -> None:
             f"Redis at {where} forgets jobs when it is full (maxmemory-policy {policy}): set "
             "maxmemory-policy volatile-lru, which leaves jobs alone."
         )
-    if not facts.get("aof_enabled"):
-        log.warning(
-            "Redis at %s loses jobs at a restart: start it with --appendonly yes; another "
-            "'labelvino prelabel' completes what was lost",
-            where,
-        )
+    return facts
 
 
 class _Waits(AbstractBackoff):
