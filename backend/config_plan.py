@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from backend.labelstudio.label_config import LabelConfig, parse_label_config
@@ -22,6 +22,7 @@ from backend.runtime.errors import LabelConfigError
 log = logging.getLogger("labelvino")
 
 _REMEMBERED_CONFIGS = 256
+_PlanKey = tuple[str, tuple[tuple[str, float], ...]]  # label config, tuned thresholds
 
 
 @dataclass(frozen=True)
@@ -61,22 +62,23 @@ class ConfigPlanner:
             command_line=command_line_threshold,
             settings=settings_threshold,
         )
-        self._plans: OrderedDict[str, ConfigPlan] = OrderedDict()
+        self._plans: OrderedDict[_PlanKey, ConfigPlan] = OrderedDict()
         self._lock = Lock()
 
-    def plan(self, label_config: str) -> ConfigPlan:
+    def plan(self, label_config: str, tuned: Mapping[str, float] | None = None) -> ConfigPlan:
         """Read a label config; what cannot be mapped is logged once a config.
 
-        Raises LabelConfigError.
+        `tuned`: thresholds tuned for the project, by model label. Raises LabelConfigError.
         """
+        key = label_config, tuple(sorted(tuned.items())) if tuned else ()
         with self._lock:
-            if label_config in self._plans:
-                self._plans.move_to_end(label_config)
-                return self._plans[label_config]
-        plan = self._read(label_config)
+            if key in self._plans:
+                self._plans.move_to_end(key)
+                return self._plans[key]
+        plan = self._read(label_config, replace(self._thresholds, tuned=tuned or {}))
         with self._lock:
-            known = label_config in self._plans
-            self._plans[label_config] = plan
+            known = any(config == label_config for config, _ in self._plans)
+            self._plans[key] = plan
             while len(self._plans) > _REMEMBERED_CONFIGS:
                 self._plans.popitem(last=False)
         if plan.notes and not known:
@@ -103,7 +105,7 @@ class ConfigPlanner:
         """How the model versions of this model begin, whatever the thresholds."""
         return f"{self._contract.name}-{self._model_digest[:8]}-"
 
-    def _read(self, label_config: str) -> ConfigPlan:
+    def _read(self, label_config: str, thresholds: Thresholds) -> ConfigPlan:
         config = parse_label_config(label_config)
         _check_labels(config, self._only)
         served = {control.to_name for control in config.controls}
@@ -113,7 +115,7 @@ class ConfigPlanner:
                 image.name,
                 self._contract.label_names,
                 has_masks=self._contract.mask_frame is not None,
-                thresholds=self._thresholds,
+                thresholds=thresholds,
                 choice=self._choice,
                 only=self._only,
             )

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from backend.predictor import TaskOutcome
 from backend.result_cache import CacheCounts
+from backend.tuned.reader import TunedReader
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
 
@@ -52,6 +53,10 @@ class Metrics:
         """Show what came of asking the result cache; the counts may outlive a model."""
         self.registry.register(_CacheCollector(counts))
 
+    def tuned(self, reader: TunedReader) -> None:
+        """Show which projects have tuned thresholds in force."""
+        self.registry.register(_TunedCollector(reader))
+
     def model(self, name: str, digest: str, device: str, precision: str) -> None:
         """Say which model is served, where, and in which precision."""
         self._model.clear()
@@ -78,6 +83,23 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _TunedCollector(Collector):
+    """Projects that were asked for lately, and have tuned thresholds."""
+
+    def __init__(self, reader: TunedReader) -> None:
+        self._reader = reader
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "labelvino_tuned_labels",
+            "Labels with tuned thresholds in force, by project.",
+            labels=["project"],
+        )
+        for project, labels in sorted(self._reader.in_force().items()):
+            family.add_metric([project], labels)
+        yield family
 
 
 class _CacheCollector(Collector):

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import has_request_context, request
 from label_studio_ml import model as stock
@@ -21,10 +21,26 @@ from backend.predictor import Predictor
 from backend.runtime.errors import LabelConfigError, SettingsError
 from backend.serving import open_predictor
 from backend.settings import Settings, load_settings
+from backend.tuned.access import open_tuned_reader
+from backend.tuned.reader import TunedReader
+from backend.tuned.record import Thresholds
 
 log = logging.getLogger("labelvino")
 
 _IS_2 = hasattr(stock.LabelStudioMLBase, "use_label_config")
+
+
+class _Loaded(NamedTuple):
+    """What all requests of a process share."""
+
+    predictor: Predictor
+    settings: Settings
+    tuned: TunedReader
+
+    def thresholds(self) -> Thresholds:
+        """Tuned for the project of the request that is answered."""
+        engine = self.predictor.engine
+        return self.tuned.of(_carried("project"), engine.model_digest, engine.contract.label_names)
 
 
 class _ProcessModel:
@@ -34,10 +50,10 @@ class _ProcessModel:
         self._lock = Lock()
         # By process id. What a forked process inherits stays in here unused: it has none of the
         # threads that belong to it, and to destroy it would wait for them for ever.
-        self._loaded: dict[int, tuple[Predictor, Settings]] = {}
+        self._loaded: dict[int, _Loaded] = {}
         os.register_at_fork(after_in_child=self._renew_lock)
 
-    def get(self) -> tuple[Predictor, Settings]:
+    def get(self) -> _Loaded:
         """May be called from any thread. Raises LabelvinoError where it cannot be loaded."""
         with self._lock:
             pid = os.getpid()
@@ -50,7 +66,7 @@ class _ProcessModel:
         self._lock = Lock()
 
 
-def _load() -> tuple[Predictor, Settings]:
+def _load() -> _Loaded:
     settings = load_settings()
     if settings.basic_auth_pass is not None and not _IS_2:
         raise SettingsError(
@@ -60,7 +76,7 @@ def _load() -> tuple[Predictor, Settings]:
     cache = open_result_cache(settings)
     pool = FairPool(settings.tasks_at_once)
     try:
-        return open_predictor(settings, pool, cache), settings
+        return _Loaded(open_predictor(settings, pool, cache), settings, open_tuned_reader(settings))
     except BaseException:
         pool.stop()
         raise
@@ -108,12 +124,13 @@ class Labelvino(stock.LabelStudioMLBase):  # type: ignore[misc]
 
         A config that cannot be used is no error here, as in `labelvino serve`.
         """
-        predictor, _ = _process_model.get()
+        loaded = _process_model.get()
         try:
-            return predictor.plan(self._config).model_version
+            plan = loaded.predictor.plan(self._requested_config(), loaded.thresholds())
         except LabelConfigError as error:
             log.warning("setup: %s", error)
-            return predictor.planner.default_version
+            return loaded.predictor.planner.default_version
+        return plan.model_version
 
     def predict(
         self,
@@ -126,13 +143,15 @@ class Labelvino(stock.LabelStudioMLBase):  # type: ignore[misc]
         Raises LabelvinoError: the label config cannot be used, or the model not be loaded.
         """
         arrival = time.monotonic()
-        predictor, settings = _process_model.get()
+        loaded = _process_model.get()
         plain = [
             {"id": task.get("id"), "data": task.get("data")} if isinstance(task, dict) else {}
             for task in tasks
         ]
-        deadline = arrival + settings.predict_budget_s
-        outcomes = predictor.predict_tasks(plain, self._requested_config(), deadline)
+        deadline = arrival + loaded.settings.predict_budget_s
+        outcomes = loaded.predictor.predict_tasks(
+            plain, self._requested_config(), deadline, loaded.thresholds()
+        )
         late = [outcome for outcome in outcomes if not outcome.reached]
         if late:
             log.warning("%d of %d tasks %s", len(late), len(outcomes), late[0].reason)
@@ -143,23 +162,35 @@ class Labelvino(stock.LabelStudioMLBase):  # type: ignore[misc]
 
     def _requested_config(self) -> str:
         """The config of this request. 1.0.9 keeps that of the last /setup, of any project."""
-        if has_request_context():
-            body = request.get_json(silent=True)
-            carried = body.get("label_config") if isinstance(body, dict) else None
-            if isinstance(carried, str):
-                return carried
-        return self._config
+        carried = _carried("label_config")
+        return carried if isinstance(carried, str) else self._config
 
 
-def _tell_version(wrapper: Any) -> Any:
-    """1.0.9 calls every model INITIAL, or the time; then each retrieval would add duplicates."""
+def _carried(name: str) -> object:
+    """What the request that is answered carries under this name."""
+    if not has_request_context():
+        return None
+    body = request.get_json(silent=True)
+    return body.get(name) if isinstance(body, dict) else None
 
-    def wrap(model: object, model_version: str, **kwargs: Any) -> Any:
-        told = model.version if isinstance(model, Labelvino) else model_version
-        return wrapper(model=model, model_version=told, **kwargs)
 
-    return wrap
+def _telling(wrapper: Any) -> Any:
+    """1.0.9 calls every model INITIAL, or the time; then each retrieval would add duplicates.
+
+    Ours is asked each time, since tuned thresholds change its version.
+    """
+
+    class Telling(wrapper):  # type: ignore[misc]
+        @property
+        def model_version(self) -> Any:
+            return self.model.version if isinstance(self.model, Labelvino) else self._told
+
+        @model_version.setter
+        def model_version(self, value: object) -> None:
+            self._told = value
+
+    return Telling
 
 
 if not _IS_2:
-    stock.ModelWrapper = _tell_version(stock.ModelWrapper)
+    stock.ModelWrapper = _telling(stock.ModelWrapper)

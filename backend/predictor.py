@@ -114,22 +114,27 @@ class Predictor:
             only=options.labels,
         )
 
-    def plan(self, label_config: str) -> ConfigPlan:
-        """Read a label config for this model. Raises LabelConfigError."""
-        return self.planner.plan(label_config)
+    def plan(self, label_config: str, tuned: Mapping[str, float] | None = None) -> ConfigPlan:
+        """Read a label config for this model, with thresholds tuned for its project.
+
+        Raises LabelConfigError.
+        """
+        return self.planner.plan(label_config, tuned)
 
     def predict_tasks(
         self,
         tasks: Sequence[Mapping[str, Any]],
         label_config: str,
         deadline: float = float("inf"),
+        tuned: Mapping[str, float] | None = None,
     ) -> list[TaskOutcome]:
         """Predict all tasks in order, until `deadline` (time.monotonic, seconds) at the latest.
 
-        Each task is `{"id": ..., "data": {...}}`. A task that failed, or was not reached, has an
-        outcome with the reason; the others are not touched by it. Raises LabelConfigError.
+        `tuned`: thresholds tuned for the project, by model label. Each task is
+        `{"id": ..., "data": {...}}`. A task that failed, or was not reached, has an outcome with
+        the reason; the others are not touched by it. Raises LabelConfigError.
         """
-        plan = self.plan(label_config)
+        plan = self.plan(label_config, tuned)
         jobs = [partial(self._predicted, task, plan, deadline) for task in tasks]
         return self._run(tasks, jobs, deadline)
 
@@ -155,6 +160,7 @@ class Predictor:
         label_config: str,
         context: object,
         deadline: float = float("inf"),
+        tuned: Mapping[str, float] | None = None,
     ) -> list[TaskOutcome]:
         """What an annotator points at with smart tools (`params.context` of a /predict).
 
@@ -162,7 +168,7 @@ class Predictor:
         looks at the images all the same, so that the first prompt finds its result in the cache.
         Raises LabelConfigError.
         """
-        plan = self.plan(label_config)
+        plan = self.plan(label_config, tuned)
         prompts = read_prompts(context)
         jobs = [partial(self._prompted, task, plan, prompts, deadline) for task in tasks]
         return self._run(tasks, jobs, deadline)
@@ -171,13 +177,27 @@ class Predictor:
         self, task: Mapping[str, Any], plan: ConfigPlan, deadline: float = float("inf")
     ) -> Prediction:
         """Predict one task in this thread. Raises LabelvinoError."""
+        found = self.look(task, plan, deadline=deadline)
+        return self.assemble(plan, found, _task_id(task))
+
+    def look(
+        self,
+        task: Mapping[str, Any],
+        plan: ConfigPlan,
+        min_score: float | None = None,
+        deadline: float = float("inf"),
+    ) -> list[tuple[ImageTag, int | None, Detections]]:
+        """What is found in each image of a task, as `assemble` takes it.
+
+        `min_score`: None looks as far down as the plan or the score may use. Raises LabelvinoError.
+        """
         task_id = _task_id(task)
         found = []
         for tag, url, item_index in task_images(task, plan):
-            floor = self._lowest_score(plan.plans[tag.name])
+            floor = self._lowest_score(plan.plans[tag.name]) if min_score is None else min_score
             detections = self._results.of_address(url, floor, task_id=task_id, deadline=deadline)
             found.append((tag, item_index, detections))
-        return self.assemble(plan, found, task_id)
+        return found
 
     def detect(self, data: bytes, plan: RegionPlan) -> tuple[DecodedImage, Detections]:
         """An image, and all detections in it that the plan or the score may use; never cached.

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from backend.metrics import Metrics
 from backend.model_slot import ModelSlot
-from backend.predictor import TaskOutcome
+from backend.predictor import Predictor, TaskOutcome
 from backend.protocol import (
     PredictRequest,
     RequestError,
@@ -26,6 +26,8 @@ from backend.protocol import (
 from backend.request_guard import RequestGuard, json_response
 from backend.runtime.errors import LabelConfigError
 from backend.settings import Settings
+from backend.tuned.reader import TunedReader
+from backend.tuned.record import Thresholds
 
 log = logging.getLogger("labelvino")
 
@@ -33,11 +35,19 @@ log = logging.getLogger("labelvino")
 _WAITING_REQUESTS = 64
 
 
-def create_app(slot: ModelSlot, settings: Settings, metrics: Metrics | None = None) -> FastAPI:
-    """The application; it holds no state of a project, since each request carries its config."""
+def create_app(
+    slot: ModelSlot,
+    settings: Settings,
+    metrics: Metrics | None = None,
+    tuned: TunedReader | None = None,
+) -> FastAPI:
+    """The application; it holds no state of a project, since each request carries its config.
+
+    `tuned`: the thresholds tuned for projects; None knows none.
+    """
     app = FastAPI(title="labelvino", version=version("labelvino"), docs_url=None, redoc_url=None)
     metrics = metrics or Metrics()
-    server = _Server(slot, settings, metrics)
+    server = _Server(slot, settings, metrics, tuned or TunedReader())
     app.add_middleware(RequestGuard, settings=settings, metrics=metrics)
     app.add_exception_handler(HTTPException, _http_error)
     for path in ("/", "/health"):
@@ -54,7 +64,11 @@ def create_app(slot: ModelSlot, settings: Settings, metrics: Metrics | None = No
 class _Server:
     """The handlers of one application."""
 
-    def __init__(self, slot: ModelSlot, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, slot: ModelSlot, settings: Settings, metrics: Metrics, tuned: TunedReader
+    ) -> None:
+        self._tuned = tuned
+        metrics.tuned(tuned)
         self._slot = slot
         self._settings = settings
         self._metrics = metrics
@@ -112,11 +126,15 @@ class _Server:
             "labels": list(predictor.engine.contract.label_names),
         }
         try:
-            plan = predictor.plan(body.schema or "")
+            tuned = self._thresholds(predictor, body.project)
+            plan = predictor.plan(body.schema or "", tuned)
         except LabelConfigError as error:
             log.warning("setup of project %s: %s", body.project, error)
             return {**answer, "notes": [str(error)]}
-        return {**answer, "model_version": plan.model_version, "notes": list(plan.notes)}
+        notes = list(plan.notes)
+        if tuned:
+            notes.append(f"Thresholds tuned for this project are in force for {len(tuned)} labels.")
+        return {**answer, "model_version": plan.model_version, "notes": notes}
 
     def _predict(self, data: bytes, arrival: float) -> bytes:
         predictor = self._slot.current
@@ -124,15 +142,20 @@ class _Server:
         deadline = arrival + self._settings.predict_budget_s
         tasks = [{"id": task.id, "data": task.data} for task in request.tasks]
         config = request.label_config
+        tuned = self._thresholds(predictor, request.project)
         if request.is_interactive:
-            outcomes = predictor.answer_prompts(tasks, config, request.context, deadline)
+            outcomes = predictor.answer_prompts(tasks, config, request.context, deadline, tuned)
         else:
-            outcomes = predictor.predict_tasks(tasks, config, deadline)
+            outcomes = predictor.predict_tasks(tasks, config, deadline, tuned)
         self._metrics.outcomes(outcomes)
         _log_not_reached(outcomes)
-        plan = predictor.plan(config)
+        plan = predictor.plan(config, tuned)
         results = [o.prediction.to_json() if o.prediction else {} for o in outcomes]
         return orjson.dumps({"results": results, "model_version": plan.model_version})
+
+    def _thresholds(self, predictor: Predictor, project: object) -> Thresholds:
+        engine = predictor.engine
+        return self._tuned.of(project, engine.model_digest, engine.contract.label_names)
 
     async def _read(self, request: Request) -> bytes:
         limit = self._settings.max_request_bytes

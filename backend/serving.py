@@ -30,6 +30,7 @@ from backend.runtime.self_test import SelfTest
 from backend.server import create_app
 from backend.server_process import listen, run_until_stopped
 from backend.settings import Settings, model_path
+from backend.tuned.access import open_tuned_reader
 
 log = logging.getLogger("labelvino")
 
@@ -50,7 +51,8 @@ def serve(settings: Settings) -> None:
         metrics = Metrics()
         slot = ModelSlot(load())
         watch = ModelWatch(path, stamp, load, slot, metrics.reload)
-        app = create_app(slot, settings, metrics)
+        tuned = open_tuned_reader(settings)
+        app = create_app(slot, settings, metrics, tuned)
         _say_what_is_served(slot.current, settings, *listener.getsockname()[:2])
         watch.start(look=settings.watch_model)
         run_until_stopped(app, listener, pool, settings.stop_timeout_s, watch)

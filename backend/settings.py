@@ -46,6 +46,8 @@ def _upper(value: object) -> object:
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 LogFormat = Literal["text", "json"]
+TuneOnTraining = Literal["off", "report", "apply"]
+Objective = Literal["effort", "f1"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -222,6 +224,43 @@ class Settings(BaseSettings):
         "LABELVINO_ADDRESS_MEMORY",
         ge=0,
         le=3600,
+    )
+
+    state_dir: Path | None = _env(
+        None,
+        "Folder for tuned thresholds, where no Redis keeps them; by default labelvino in the "
+        "folder of programs' state.",
+        "LABELVINO_STATE_DIR",
+    )
+    state_home: Path | None = _env(
+        None,
+        "Folder of the state of all programs; by default the platform's, such as ~/.local/state.",
+        "XDG_STATE_HOME",
+    )
+    tune_on_training: TuneOnTraining = _env(
+        "report",
+        "What Start Training does: off, report (look for better thresholds, and say so in the "
+        "log), apply (use them, where tasks that were not looked at gain by them).",
+        "LABELVINO_TUNE_ON_TRAINING",
+    )
+    tune_objective: Objective = _env(
+        "effort",
+        "What tuning makes best: effort (seconds of correcting), or f1.",
+        "LABELVINO_TUNE_OBJECTIVE",
+    )
+    tune_delete_s: float = _env(
+        5.0, "Seconds to find and delete a false positive.", "LABELVINO_TUNE_DELETE", ge=0
+    )
+    tune_draw_s: float = _env(
+        30.0, "Seconds to draw an object that was missed.", "LABELVINO_TUNE_DRAW", gt=0
+    )
+    tune_reshape_s: float = _env(
+        15.0, "Seconds to correct a poor outline.", "LABELVINO_TUNE_RESHAPE", ge=0
+    )
+    tune_reshape_below: Annotated[float, Field(ge=0.5, le=1.0)] = _env(
+        0.75,
+        "Outlines that overlap their object less (IoU) count as poor.",
+        "LABELVINO_TUNE_RESHAPE_BELOW",
     )
 
     queue_url: SecretStr | None = _env(

@@ -20,9 +20,10 @@ import backend.runtime  # noqa: F401  first of all: it keeps OpenVINO from sendi
 # inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Compiled models of the tests stay out of the user's folder.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="labelvino-tests-")
-atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+# Compiled models and tuned thresholds of the tests stay out of the user's folders.
+for _variable in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+    os.environ[_variable] = tempfile.mkdtemp(prefix="labelvino-tests-")
+    atexit.register(shutil.rmtree, os.environ[_variable], ignore_errors=True)
 
 # A busy machine is no fault of the code under test.
 settings.register_profile("labelvino", deadline=None, print_blob=True)

@@ -95,4 +95,6 @@ class Bench:
             ) from None
         predictor = Predictor(self._engine, self._source, options, self._pool, self._cache)
         chunk: ChunkOptions = order.without_rate()
-        return Prelabelling(self._api, project, predictor, self._pool, chunk, self.patience)
+        return Prelabelling(
+            self._api, project, predictor, self._pool, chunk, self.patience, dict(order.tuned)
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,13 +44,16 @@ class ChunkWork:
         label_config: str,
         options: ChunkOptions,
         patience: Patience,
+        tuned: Mapping[str, float] | None = None,
     ) -> None:
+        """`tuned`: thresholds tuned for the project, by model label."""
         self._tasks = tasks
         self._predictor = predictor
         self._label_config = label_config
         self._options = options
         self.patience = patience
-        self.plan: ConfigPlan = predictor.plan(label_config)
+        self._tuned = tuned
+        self.plan: ConfigPlan = predictor.plan(label_config, tuned)
         selection = options.selection
         self._conditions = selection.conditions(self.plan.model_version)
         self._store = PredictionStore(
@@ -97,7 +100,7 @@ class ChunkWork:
     ) -> list[int]:
         """Add to `made` and `tally`; gives the tasks that another try may help."""
         again = []
-        outcomes = self._predictor.predict_tasks(rows, self._label_config)
+        outcomes = self._predictor.predict_tasks(rows, self._label_config, tuned=self._tuned)
         for row, outcome in zip(rows, outcomes, strict=True):
             task_id = int(row["id"])
             if outcome.prediction is not None:

@@ -29,6 +29,7 @@ from backend.labelstudio.patience import Patience
 from backend.progress import progress
 from backend.serving import open_predictor
 from backend.settings import Settings
+from backend.tuned.access import thresholds_of
 
 AnyPrelabelling = Prelabelling | QueuedPrelabelling
 
@@ -118,7 +119,11 @@ def _opened(settings: Settings, wishes: JobWishes) -> Iterator[AnyPrelabelling]:
             predictor = open_predictor(
                 settings, pool, cache, source=source, throughput=True, labels=wishes.labels
             )
-            yield Prelabelling(api, project, predictor, pool, options, patience)
+            engine = predictor.engine
+            tuned = thresholds_of(
+                settings, project.uid, engine.model_digest, engine.contract.label_names
+            )
+            yield Prelabelling(api, project, predictor, pool, options, patience, tuned=tuned)
         finally:
             pool.close()
 

@@ -26,6 +26,7 @@ class Order:
     config_digest   of the project's labelling config, which must be the same when work is done
     predictor       the options of predictions, as JSON, since another release may have others
     chunk           of the selection, only what a task must still meet travels
+    tuned           thresholds tuned for the project, by model label
     """
 
     project_id: int
@@ -34,6 +35,7 @@ class Order:
     config_digest: str
     predictor: str
     chunk: ChunkOptions
+    tuned: tuple[tuple[str, float], ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -52,6 +54,7 @@ class Order:
             "selection": {name: selection[name] for name in _SELECTION},
             "covered_share": self.chunk.covered_share,
             "rate": self.chunk.rate,
+            "tuned": dict(self.tuned),
         }
 
     @classmethod
@@ -65,6 +68,7 @@ class Order:
             str(content["config"]),
             str(content["predictor"]),
             ChunkOptions(selection, content["covered_share"], content["rate"]),
+            tuple((str(name), float(value)) for name, value in dict(content["tuned"]).items()),
         )
 
     def without_rate(self) -> ChunkOptions:

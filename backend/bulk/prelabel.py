@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from backend.bulk.chunk import ChunkOptions, ChunkWork
@@ -28,11 +29,17 @@ class Prelabelling:
     pool: FairPool
     options: ChunkOptions
     patience: Patience = field(default_factory=Patience)
+    tuned: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tasks = ProjectTasks(self.api.calls, self.project.id)
         self.work = ChunkWork(
-            self.tasks, self.predictor, self.project.label_config, self.options, self.patience
+            self.tasks,
+            self.predictor,
+            self.project.label_config,
+            self.options,
+            self.patience,
+            self.tuned,
         )
 
     @property

@@ -18,6 +18,7 @@ from backend.runtime.contract import read_contract
 from backend.runtime.engine import model_digest, read_ir
 from backend.serving import predictor_options
 from backend.settings import Settings, model_path
+from backend.tuned.access import thresholds_of
 
 
 def open_queued(
@@ -45,7 +46,8 @@ def open_queued(
         settings_threshold=predictor.settings_threshold,
         only=labels,
     )
-    plan = planner.plan(project.label_config)
+    tuned = thresholds_of(settings, project.uid, digest, contract.label_names)
+    plan = planner.plan(project.label_config, tuned)
     order = Order(
         project.id,
         project.title,
@@ -53,6 +55,7 @@ def open_queued(
         config_digest(project.label_config),
         options_text(predictor),
         options,
+        tuple(sorted(tuned.items())),
     )
     jobs = JobQueue(redis, queue_name(contract.name, digest))
     return QueuedPrelabelling(api, project, plan, order, jobs, patience)

@@ -23,6 +23,7 @@ from backend.progress import progress
 from backend.runtime.errors import LabelStudioError
 from backend.serving import open_predictor
 from backend.settings import Settings
+from backend.tuned.access import thresholds_of
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,10 @@ def _opened(settings: Settings, wishes: RethresholdWishes) -> Iterator[Prelabell
             predictor = open_predictor(settings, pool, cache, source=source, throughput=True)
             selection = Selection(version_start=predictor.planner.version_start)
             options = ChunkOptions(selection, rate=wishes.rate)
-            yield Prelabelling(api, project, predictor, pool, options)
+            engine = predictor.engine
+            tuned = thresholds_of(
+                settings, project.uid, engine.model_digest, engine.contract.label_names
+            )
+            yield Prelabelling(api, project, predictor, pool, options, tuned=tuned)
         finally:
             pool.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.deadline import finish_by
@@ -18,6 +19,8 @@ _PAGE = 100
 class Project:
     """What matters of a project.
 
+    uid                its name in requests to backends: number, dot, second it was created in, so
+                       that projects of the same number in two Label Studios are told apart
     shows_predictions  annotators see predictions at all
     model_version      whose: a backend's title, or the version of imported predictions; "" none
     """
@@ -27,6 +30,7 @@ class Project:
     label_config: str
     shows_predictions: bool
     model_version: str
+    uid: str = ""
 
     @property
     def shown(self) -> str:
@@ -170,7 +174,16 @@ def _project(row: Row) -> Project:
         str(row.get("label_config") or ""),
         bool(row.get("show_collab_predictions")),
         str(row.get("model_version") or ""),
+        _uid(row),
     )
+
+
+def _uid(row: Row) -> str:
+    """As label_studio/ml/api_connector.py makes it (1.23.2)."""
+    created = row.get("created_at")
+    if not isinstance(created, str):
+        return str(row["id"])
+    return f"{row['id']}.{int(datetime.fromisoformat(created).timestamp())}"
 
 
 def _listed(rows: list[Row], most: int = 10) -> str:

@@ -163,7 +163,7 @@ def test_redis_holds_ids_and_options_only(jobs: JobQueue, redis: Redis) -> None:
     assert job.kwargs.keys() == {"kind", "ids", "order"}
     assert job.kwargs["order"].keys() == {
         "project", "title", "model_version", "config", "predictor", "selection", "covered_share",
-        "rate",
+        "rate", "tuned",
     }  # fmt: skip
     data = redis.hget(job.key, "data")
     assert isinstance(data, bytes)

@@ -116,7 +116,7 @@ def test_project_by_id_and_by_title(server: LocalServer, api: LabelStudioApi) ->
     server.routes["/api/projects/"] = projects(
         {"id": 3, "title": "Street"}, {"id": 4, "title": "Streets"}
     )
-    wanted = Project(3, "Street", "<View/>", shows_predictions=True, model_version="")
+    wanted = Project(3, "Street", "<View/>", shows_predictions=True, model_version="", uid="3")
     assert api.project("3") == api.project("Street") == wanted
 
 
@@ -199,3 +199,10 @@ def test_the_refusal_says_status_and_words(server: LocalServer, api: LabelStudio
     with pytest.raises(RefusedError) as caught:
         api.webhooks()
     assert (caught.value.status, caught.value.words) == (418, "Stop")
+
+
+def test_the_name_of_a_project_in_requests(server: LocalServer, api: LabelStudioApi) -> None:
+    """As in ../shared/label-studio/requests.json: its number, and the second of its creation."""
+    created = {"created_at": "2026-11-21T00:08:00.900499Z"}
+    server.routes["/api/projects/3/"] = sends({**STREET, **created})
+    assert api.project("3").uid == "3.1795219680"

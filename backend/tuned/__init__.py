@@ -1,0 +1,1 @@
+"""Thresholds tuned for a project: the only state that labelvino keeps."""

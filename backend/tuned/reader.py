@@ -1,0 +1,148 @@
+"""The thresholds in force for a project, asked with every request."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+
+from backend.runtime.errors import LabelvinoError
+from backend.tuned.record import (
+    NOTHING,
+    RecordError,
+    Thresholds,
+    project_of,
+    read_record_of,
+    usable,
+)  # fmt: skip
+from backend.tuned.store import TunedStore, short
+
+log = logging.getLogger("labelvino")
+
+_REMEMBERED = 1024
+
+
+@dataclass
+class _Known:
+    """What was there the last time; `thresholds` of it can be used."""
+
+    data: bytes | None
+    thresholds: Thresholds = field(default_factory=dict)
+
+
+class TunedReader:
+    """New thresholds count from the next request on; may be called from any thread.
+
+    It never raises. What is wrong is logged once, and served with the other thresholds; a store
+    that does not answer leaves those that were in force.
+    """
+
+    def __init__(self, store: TunedStore | None = None) -> None:
+        """`store`: None has nothing for any project."""
+        self._store = store
+        self._lock = Lock()
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._away = False
+
+    def of(self, project: object, model_digest: str, labels: tuple[str, ...]) -> Thresholds:
+        """`project`: as Label Studio's requests carry it; anything else has none.
+
+        By model label; empty where nothing was tuned.
+        """
+        name = project_of(project)
+        if name is None or self._store is None:
+            return NOTHING
+        key = name, model_digest
+        with self._lock:
+            known = self._known.get(key)
+        try:
+            data = self._store.of_project(name, model_digest)
+            if known is None or known.data != data:
+                known = self._changed(self._store, key, known, data, labels)
+            self._answered()
+        except LabelvinoError as error:
+            self._failed(error)
+        return NOTHING if known is None else known.thresholds
+
+    def in_force(self) -> Mapping[str, int]:
+        """Number of labels with tuned thresholds, by project; of projects asked for lately."""
+        with self._lock:
+            known = list(self._known.items())
+        return {project: len(k.thresholds) for (project, _), k in known if k.thresholds}
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def _changed(
+        self,
+        store: TunedStore,
+        key: tuple[str, str],
+        before: _Known | None,
+        data: bytes | None,
+        labels: tuple[str, ...],
+    ) -> _Known:
+        known = _Known(data)
+        if data is None:
+            _say_absent(store, *key, was_there=before is not None and before.data is not None)
+        else:
+            known.thresholds = _read(store, *key, data, labels)
+        with self._lock:
+            self._known[key] = known
+            self._known.move_to_end(key)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return known
+
+    def _answered(self) -> None:
+        with self._lock:
+            was_away, self._away = self._away, False
+        if was_away:
+            log.info("tuned thresholds can be read again")
+
+    def _failed(self, error: LabelvinoError) -> None:
+        with self._lock:
+            is_first, self._away = not self._away, True
+        if is_first:
+            log.warning("%s Projects are served with the thresholds that were known.", error)
+
+
+def _read(
+    store: TunedStore, project: str, digest: str, data: bytes, labels: tuple[str, ...]
+) -> Thresholds:
+    try:
+        record = read_record_of(data, project, digest)
+    except RecordError as error:
+        log.warning(
+            "project %s: its tuned thresholds in %s are not used, since %s: it is served with the "
+            "others; 'labelvino tune' makes new ones",
+            project, store.where, error,
+        )  # fmt: skip
+        return NOTHING
+    thresholds, reasons = usable(record, labels)
+    for reason in reasons:
+        log.warning("project %s: a tuned threshold is not used: %s", project, reason)
+    log.info(
+        "project %s: thresholds tuned at %s are in force for %d labels",
+        project, record.made_at, len(thresholds),
+    )  # fmt: skip
+    return thresholds
+
+
+def _say_absent(store: TunedStore, project: str, digest: str, *, was_there: bool) -> None:
+    if was_there:
+        log.warning(
+            "project %s: its tuned thresholds are gone from %s (reset, or lost): it is served with "
+            "the others",
+            project, store.where,
+        )  # fmt: skip
+        return
+    others = [model for model in store.models(project) if model != short(digest)]
+    if others:
+        log.warning(
+            "project %s: its tuned thresholds are of another model (%s...) and not used: "
+            "'labelvino tune' makes them for this one (%s...)",
+            project, others[0][:8], digest[:8],
+        )  # fmt: skip

@@ -1,0 +1,42 @@
+"""Where tuned thresholds are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from backend.runtime.errors import LabelvinoError
+
+
+class StateError(LabelvinoError):
+    """The state cannot be read or written; the sentence has the remedy."""
+
+
+class TunedStore(Protocol):
+    """Records of projects; from any thread. Every method raises StateError."""
+
+    @property
+    def where(self) -> str:
+        """In words, without secrets."""
+
+    def of_project(self, project: str, model_digest: str) -> bytes | None:
+        """The record for this model. Cheap: asked with every request."""
+
+    def models(self, project: str) -> Mapping[str, bytes]:
+        """All records of a project, by the beginning of the model's digest."""
+
+    def projects(self) -> Mapping[tuple[str, str], bytes]:
+        """All records there are, by project and the beginning of the model's digest."""
+
+    def put(self, project: str, model_digest: str, data: bytes) -> None:
+        """Store it, whole or not at all; the one before is gone."""
+
+    def remove(self, project: str, model_digest: str) -> bool:
+        """Returns whether there was one."""
+
+    def close(self) -> None: ...
+
+
+def short(model_digest: str) -> str:
+    """As much of a model's digest as tells models apart."""
+    return model_digest[:16]

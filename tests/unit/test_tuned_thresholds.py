@@ -1,0 +1,249 @@
+"""Tuned thresholds: records, files, and what is in force."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from backend.config_plan import ConfigPlanner
+from backend.runtime.errors import SettingsError
+from backend.settings import load_settings
+from backend.tuned.access import open_tuned_reader, open_tuned_store, state_folder, thresholds_of
+from backend.tuned.files import TunedFiles
+from backend.tuned.reader import TunedReader
+from backend.tuned.record import RecordError, TunedRecord, project_of, read_record, usable
+from backend.tuned.store import StateError
+from tests.toy_model import toy_contract
+
+PROJECT, MODEL, OTHER = "7.1795219680", "ab" * 32, "cd" * 32
+LABELS = ("person", "car", "traffic light")
+
+
+def record(project: str = PROJECT, model: str = MODEL, **thresholds: float) -> TunedRecord:
+    return TunedRecord(
+        project, model, thresholds or {"person": 0.3}, 50, "effort", "2026-11-21T08:00:00+00:00"
+    )
+
+
+def store_with(folder: Path, *records: TunedRecord) -> TunedFiles:
+    store = TunedFiles(folder / "tuned")
+    for each in records:
+        store.put(each.project, each.model_digest, each.to_bytes())
+    return store
+
+
+# Records.
+
+
+def test_a_record_there_and_back() -> None:
+    assert read_record(record(person=0.3, car=1.0).to_bytes()) == record(person=0.3, car=1.0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b"null", b"\xff", b'{"format": 2}', b"[" * 100_000,
+     record().to_bytes()[:-20], record().to_bytes().replace(b"0.3", b'"0.3"'),
+     record().to_bytes().replace(b"0.3", b"true"), record().to_bytes().replace(b'"tasks"', b'"t"')],
+)  # fmt: skip
+def test_a_damaged_record(data: bytes) -> None:
+    with pytest.raises(RecordError):
+        read_record(data)
+
+
+def test_what_of_a_record_can_be_used() -> None:
+    odd = record(person=0.3, giraffe=0.4, car=1.5)
+    assert usable(odd, LABELS) == (
+        {"person": 0.3}, ["the model has no label 'giraffe'", "1.5 of 'car' is not within 0..1"],
+    )  # fmt: skip
+    not_finite = read_record(record(car=0.5).to_bytes().replace(b"0.5", b"NaN"))
+    assert usable(not_finite, LABELS)[0] == {}
+
+
+@pytest.mark.parametrize(
+    "value", [None, 1, 1.5, "", "x", "../1", "1.2.3", {"id": 1}, "1." + "9" * 99]
+)
+def test_what_is_no_project(value: object) -> None:
+    assert project_of(value) is None
+
+
+# Files.
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    store = TunedFiles(tmp_path / "none" / "tuned")
+    assert store.of_project(PROJECT, MODEL) is None
+    assert (store.models(PROJECT), store.projects()) == ({}, {})
+    assert store.remove(PROJECT, MODEL) is False
+    assert not store.folder.exists()
+
+
+def test_files_there_and_back(tmp_path: Path) -> None:
+    store = store_with(tmp_path, record(), record(model=OTHER), record("8.1"))
+    assert store.of_project(PROJECT, MODEL) == record().to_bytes()
+    assert sorted(store.models(PROJECT)) == [MODEL[:16], OTHER[:16]]
+    assert len(store.projects()) == 3
+    assert store.remove(PROJECT, MODEL) is True
+    assert store.of_project(PROJECT, MODEL) is None
+    assert len(list(store.folder.iterdir())) == 2  # nothing is left lying about
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no project"):
+        TunedFiles(tmp_path).put("../1", MODEL, b"")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = TunedFiles(tmp_path / "file" / "tuned")
+    assert store.of_project(PROJECT, MODEL) is None
+    with pytest.raises(StateError, match="LABELVINO_STATE_DIR"):
+        store.put(PROJECT, MODEL, b"")
+
+
+def test_where_the_state_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert state_folder(load_settings(state_dir=tmp_path)) == tmp_path
+    assert state_folder(load_settings(state_home=tmp_path)) == tmp_path / "labelvino"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert state_folder(load_settings()) == Path("/home/ann/.local/state/labelvino")
+
+
+def test_no_place_for_the_state(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("none")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(StateError, match="LABELVINO_STATE_DIR"):
+        open_tuned_store(load_settings())
+    assert thresholds_of(load_settings(), PROJECT, MODEL, LABELS) == {}
+    assert "no place for tuned thresholds" in caplog.text
+
+
+def test_an_address_that_cannot_be_one() -> None:
+    with pytest.raises(SettingsError):
+        open_tuned_reader(load_settings(redis_url="http://x"))
+
+
+# What is in force.
+
+
+def test_nothing_is_in_force_without_a_store() -> None:
+    reader = TunedReader()
+    assert reader.of(PROJECT, MODEL, LABELS) == {}
+    assert reader.in_force() == {}
+
+
+def test_new_thresholds_count_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store = store_with(tmp_path)
+    reader = TunedReader(store)
+    assert reader.of(PROJECT, MODEL, LABELS) == {}
+    writer = TunedFiles(store.folder)
+    for value in (0.3, 0.4):
+        writer.put(PROJECT, MODEL, record(person=value).to_bytes())
+        assert reader.of(PROJECT, MODEL, LABELS) == {"person": value}
+        assert reader.of(PROJECT, MODEL, LABELS) == {"person": value}
+    assert caplog.text.count("are in force for 1 labels") == 2
+    assert reader.in_force() == {PROJECT: 1}
+    assert reader.of("8.1795219680", MODEL, LABELS) == {}  # another project
+    assert "WARNING" not in caplog.text
+
+
+def test_state_that_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = store_with(tmp_path, record())
+    reader = TunedReader(store)
+    assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
+    store.remove(PROJECT, MODEL)
+    assert [reader.of(PROJECT, MODEL, LABELS) for _ in range(3)] == [{}] * 3
+    assert caplog.text.count("are gone") == 1
+    assert reader.in_force() == {}
+
+
+def test_state_of_another_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reader = TunedReader(store_with(tmp_path, record(model=OTHER)))
+    assert [reader.of(PROJECT, MODEL, LABELS) for _ in range(3)] == [{}] * 3
+    assert caplog.text.count("of another model") == 1
+    assert reader.of(PROJECT, OTHER, LABELS) == {"person": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"{", "it is damaged"), (b"{}", "another release"),
+     (record("8.1").to_bytes(), "another project"), (record(model=OTHER).to_bytes(), "or model")],
+)  # fmt: skip
+def test_state_that_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes, reason: str
+) -> None:
+    store = store_with(tmp_path)
+    store.put(PROJECT, MODEL, data)
+    reader = TunedReader(store)
+    assert [reader.of(PROJECT, MODEL, LABELS) for _ in range(3)] == [{}] * 3
+    assert caplog.text.count(reason) == 1
+    store.put(PROJECT, MODEL, record().to_bytes())
+    assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
+
+
+def test_values_that_cannot_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reader = TunedReader(store_with(tmp_path, record(person=0.3, giraffe=0.2, car=7.0)))
+    assert [reader.of(PROJECT, MODEL, LABELS) for _ in range(3)] == [{"person": 0.3}] * 3
+    assert caplog.text.count("no label 'giraffe'") == 1
+    assert caplog.text.count("7 of 'car' is not within 0..1") == 1
+
+
+def test_a_store_that_does_not_answer(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    store = store_with(tmp_path, record())
+    reader = TunedReader(store)
+    assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
+
+    def away(*_: object) -> bytes:
+        raise StateError("it is away.")
+
+    read = store.of_project
+    store.of_project = away  # type: ignore[method-assign,assignment]
+    assert [reader.of(PROJECT, MODEL, LABELS) for _ in range(3)] == [{"person": 0.3}] * 3
+    assert reader.of("8.1", MODEL, LABELS) == {}
+    assert caplog.text.count("it is away") == 1
+    store.of_project = read  # type: ignore[method-assign]
+    with caplog.at_level(logging.INFO):
+        assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
+    assert "can be read again" in caplog.text
+
+
+def test_a_project_that_does_nothing_costs_nothing_to_read(tmp_path: Path) -> None:
+    store = store_with(tmp_path, record())
+    assert store.of_project(PROJECT, MODEL) is store.of_project(PROJECT, MODEL)
+
+
+# The version, and what goes before.
+
+CONFIG = """<View><Image name="img" value="$photo"/>
+<RectangleLabels name="box" toName="img"><Label value="person"/>
+<Label value="car" model_score_threshold="0.8"/></RectangleLabels></View>"""
+
+
+def test_tuned_thresholds_change_the_version_and_stand_in_their_place() -> None:
+    planner = ConfigPlanner(toy_contract(), MODEL, settings_threshold=0.4)
+    plain = planner.plan(CONFIG)
+    tuned = planner.plan(CONFIG, {"person": 0.2, "car": 0.1})
+    thresholds = [[t.score_threshold for t in ts] for ts in tuned.plans["img"].targets]
+    assert thresholds == [[0.2], [0.8], []]  # before the settings, behind the config
+    assert plain.model_version != tuned.model_version
+    assert planner.plan(CONFIG, {}) is plain
+    assert planner.plan(CONFIG, {"car": 0.1}).model_version == plain.model_version
+    assert planner.plan(CONFIG, {"person": 0.4}).model_version == plain.model_version
+    line = ConfigPlanner(toy_contract(), MODEL, command_line_threshold=0.5)
+    assert line.plan(CONFIG, {"person": 0.2}).model_version == line.plan(CONFIG).model_version
+
+
+def test_json_is_what_people_can_read(tmp_path: Path) -> None:
+    store = store_with(tmp_path, record())
+    (path,) = store.folder.iterdir()
+    assert path.name == f"{PROJECT}-{MODEL[:16]}.json"
+    assert json.loads(path.read_text())["thresholds"] == {"person": 0.3}
