@@ -50,7 +50,8 @@ class View:
     mask         exact pixels; None for a rectangle
     box_xyxy_px  pixel edges: of the mask, or the rectangle itself (all corners, where it is turned)
     region_ids   of its parts
-    origin       "prediction" untouched, "prediction-changed", "manual"; "" where it is not said
+    origin       as Label Studio says: "prediction", "prediction-changed" or "manual", else "". A
+                 polygon that was moved may still say "prediction" (1.23.2)
     """
 
     kind: Kind

@@ -35,8 +35,12 @@ class QueueProcess:
         return self._talk.read_text(encoding="utf-8", errors="replace")
 
     @property
+    def printed(self) -> str:
+        return self._out.read_text(encoding="utf-8")
+
+    @property
     def answer(self) -> Any:
-        return json.loads(self._out.read_text(encoding="utf-8"))
+        return json.loads(self.printed)
 
     def kill(self) -> None:
         """As a power cut does."""
