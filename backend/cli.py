@@ -17,6 +17,7 @@ from backend.commands.predict import predict
 from backend.commands.prelabel import prelabel
 from backend.commands.report import report
 from backend.commands.rethreshold import rethreshold
+from backend.commands.review import review
 from backend.commands.serve import serve
 from backend.commands.worker import worker
 
@@ -29,7 +30,7 @@ def cli() -> None:
 
 _COMMANDS = (
     connect, demo, devices, doctor, export, jobs, label_config, predict, prelabel, report,
-    rethreshold, serve, worker,
+    rethreshold, review, serve, worker,
 )  # fmt: skip
 for _command in _COMMANDS:
     cli.add_command(_command)

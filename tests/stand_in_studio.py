@@ -112,6 +112,9 @@ class StandInStudio:
                     kept = {k: r for k, r in self.predictions.items() if r["model_version"] != gone}
                     self.predictions = kept
                     return 204, None
+                case "PATCH", ["api", "tasks", number]:
+                    self.tasks[int(number)] = json.loads(body)["data"]  # all of it
+                    return 200, {"id": int(number), "data": self.tasks[int(number)]}
                 case "DELETE", ["api", "predictions", number]:
                     del self.predictions[int(number)]
                     return 204, None

@@ -137,6 +137,12 @@ class ProjectTasks:
             if error.status != 404:
                 raise
 
+    def change_data(self, task_id: int, data: Row) -> None:
+        """Replace the whole of a task's data: Label Studio keeps nothing of what was there."""
+        answer = self._calls.object("PATCH", f"api/tasks/{task_id}/", {"data": data})
+        if answer.get("data") != data:
+            raise self._calls.no_label_studio()
+
     def delete_version(self, model_version: str) -> None:
         """Delete all predictions of one model version."""
         path = f"api/projects/{self._project_id}/model-versions/"

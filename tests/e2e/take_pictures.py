@@ -14,6 +14,7 @@ from comparison_picture import take_comparison_picture
 from demo_process import DemoProcess
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from review_picture import take_review_picture
 from rich.console import Console
 from rich.text import Text
 from studio_api import Project
@@ -34,6 +35,8 @@ def take_pictures(target: Path) -> None:
         page = folder / "comparison.png"
         take_comparison_picture(playwright, folder, page)
         _write(page.read_bytes(), target / "comparison.jpg")
+        sheet = take_review_picture(folder / "sheets")
+        _write(sheet.read_bytes(), target / "review-sheet.jpg")
         demo = DemoProcess(folder / "demo", folder)
         try:
             account = (demo.user, demo.password)

@@ -1,0 +1,42 @@
+"""What a model found in one image -> instances, as annotations have them."""
+
+from __future__ import annotations
+
+from backend.corrections.instances import Box, Frame, Instance, Kind, View
+from backend.labelstudio.region_plan import RegionPlan, Target
+from backend.runtime.detections import Detections
+
+
+def detected_instances(
+    found: Detections, plan: RegionPlan, to_name: str, item_index: int = 0
+) -> list[Instance]:
+    """One for each label of the config that a detection becomes, whatever the threshold.
+
+    In the order of the detections, best first; those without a target or a pixel are left out.
+    """
+    frame = Frame(to_name, item_index, found.width, found.height)
+    instances = []
+    for i in range(len(found)):
+        labels = {target.tag.written: target for target in plan.targets[int(found.labels[i])]}
+        if not labels:
+            continue
+        mask = found.masks[i].trimmed() if found.masks is not None else None
+        if mask is not None and not mask.pixels.size:
+            continue
+        x1, y1, x2, y2 = (float(v) for v in found.boxes_xyxy_px[i])
+        box: Box = (x1, y1, x2, y2)
+        if mask is not None:
+            rows, columns = mask.pixels.shape
+            box = float(mask.x), float(mask.y), float(mask.x + columns), float(mask.y + rows)
+        for k, (label, target) in enumerate(labels.items()):
+            region_id = f"{i}.{k}"
+            kind = "rectangle" if mask is None else _kind(target)
+            view = View(kind, target.control.name, mask, box, (region_id,), "prediction")
+            score = float(found.scores[i])
+            instances.append(Instance(label, score, frame, region_id, (view,)))
+    return instances
+
+
+def _kind(target: Target) -> Kind:
+    """Of the mask's outline: a rectangle control shows a mask's box, which is not compared."""
+    return "brush" if target.control.kind == "brush" else "polygon"
