@@ -32,6 +32,7 @@ class StubStudio:
 
     config         the labelling config
     image_delay_s  before each image
+    damaged        tasks whose image is none
     write_delay_s  before predictions are stored
     writes_twice   stores two predictions of each that comes
     """
@@ -41,6 +42,7 @@ class StubStudio:
         self.config = CONFIG
         self.image_delay_s = 0.0
         self.images_sent = 0
+        self.damaged: frozenset[int] = frozenset()
         self.write_delay_s = 0.0
         self.writes = 0
         self.writes_twice = False
@@ -57,7 +59,8 @@ class StubStudio:
         if path.startswith("/data/upload/"):
             time.sleep(self.image_delay_s)
             self.images_sent += 1
-            return self._image
+            is_damaged = int(Path(path).stem) in self.damaged
+            return b"no image" if is_damaged else self._image
         if path.endswith("/import/predictions"):
             self.writes += 1
             time.sleep(self.write_delay_s)

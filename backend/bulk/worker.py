@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 from backend.bulk.bench import Bench, WrongOrderError
 from backend.bulk.caretaker import HEARTBEAT_S, SILENCE_S, Caretaker
 from backend.bulk.job_queue import Chunk, JobQueue
+from backend.bulk.worker_metrics import End, WorkerMetrics
 from backend.runtime.command_line import DONE, INTERRUPTED
 from backend.runtime.errors import LabelvinoError
 
@@ -35,10 +36,17 @@ _PARTING_S = 1.0
 class Worker:
     """One chunk after the other, in this thread; another one says that the worker lives."""
 
-    def __init__(self, jobs: JobQueue, bench: Bench, stop_timeout_s: float) -> None:
+    def __init__(
+        self,
+        jobs: JobQueue,
+        bench: Bench,
+        stop_timeout_s: float,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
         self._jobs = jobs
         self._bench = bench
         self._stop_timeout_s = stop_timeout_s
+        self._metrics = metrics or WorkerMetrics()
         self._caretaker = Caretaker(jobs)
         self._member: SimpleWorker = _Member(
             [jobs.rq],
@@ -123,34 +131,48 @@ class Worker:
             jobs.throw_away(job, execution)
             return
         log.info("job %s: %s", job.id, job.description)
+        self._metrics.begin()
+        end: End = "failed"
+        try:
+            end = self._do(job, execution, chunk)
+        finally:
+            self._metrics.end(end)
+
+    def _do(self, job: Job, execution: Execution, chunk: Chunk) -> End:
+        jobs = self._jobs
         try:
             if chunk.kind == "finish":
                 self._bench.finish(chunk)
                 jobs.closed(job, execution, chunk)
-                return
+                return "done"
             self._keep_pace(chunk)
             tally = self._bench.work(chunk)
         except WrongOrderError as error:
             log.warning("job %s: refused: %s", job.id, error)
             jobs.give_up(job, execution, chunk, str(error))
+            return "refused"
         except LabelvinoError as error:
             if self._stop.is_set():
                 jobs.put_back(job, execution)
-                return
+                return "put_back"
             log.warning("job %s: failed: %s", job.id, error)
             jobs.failed(job, execution, chunk, str(error))
+            return "failed"
         except RedisError:
             raise
         except Exception as error:
             log.exception("job %s: unexpected error", job.id)
             reason = f"unexpected {type(error).__name__}; see the worker's log"
             jobs.crashed(job, execution, chunk, reason)
-        else:
-            log.info(
-                "job %s: %d done, %d failed, %d skipped, %d left",
-                job.id, tally.done + tally.blank, len(tally.failed), tally.skipped, tally.left,
-            )  # fmt: skip
-            jobs.finished(job, execution, chunk, tally)
+            return "crashed"
+        self._metrics.add(tally)
+        log.info(
+            "job %s: %d done, %d failed, %d skipped, %d left; %s",
+            job.id, tally.done + tally.blank, len(tally.failed), tally.skipped, tally.left,
+            self._metrics.so_far,
+        )  # fmt: skip
+        jobs.finished(job, execution, chunk, tally)
+        return "done"
 
     def _keep_pace(self, chunk: Chunk) -> None:
         rate = chunk.order.chunk.rate

@@ -8,6 +8,7 @@ from backend.bulk.bench import Bench
 from backend.bulk.job_queue import JobQueue, queue_name
 from backend.bulk.queue_access import open_queue, queue_address
 from backend.bulk.worker import Worker
+from backend.bulk.worker_metrics import WorkerMetrics
 from backend.cache_access import open_result_cache
 from backend.fair_pool import FairPool
 from backend.label_studio_access import open_api, open_image_fetcher
@@ -17,11 +18,15 @@ from backend.settings import Settings
 log = logging.getLogger("labelvino")
 
 
-def run_worker(settings: Settings, *, burst: bool = False) -> int:
+def run_worker(settings: Settings, *, burst: bool = False, metrics_port: int | None = None) -> int:
     """Work until SIGTERM or SIGINT; gives the exit code.
 
-    `burst`: until no job waits. Raises LabelvinoError where it cannot begin.
+    `burst`: until no job waits; `metrics_port`: where Prometheus may ask, 0 for any. Raises
+    LabelvinoError where it cannot begin.
     """
+    metrics = WorkerMetrics()
+    if metrics_port is not None:
+        metrics.serve(settings.host, metrics_port)
     redis = open_queue(settings)
     api = open_api(settings)
     with api.client, open_image_fetcher(settings) as source:
@@ -33,7 +38,9 @@ def run_worker(settings: Settings, *, burst: bool = False) -> int:
             engine = predictor.engine
             bench = Bench(api, engine, source, predictor.options.limits, pool, cache)
             jobs = JobQueue(redis, queue_name(engine.contract.name, engine.model_digest))
-            worker = Worker(jobs, bench, settings.stop_timeout_s)
+            if cache is not None:
+                metrics.cache(cache)
+            worker = Worker(jobs, bench, settings.stop_timeout_s, metrics)
             log.info(
                 "worker %s: %s on %s in %s, jobs at %s",
                 worker.name,

@@ -24,7 +24,12 @@ log = logging.getLogger("labelvino")
 @options.config
 @options.log_format
 @click.option("--burst", is_flag=True, help="End when no job waits.")
-def worker(config: Path | None, burst: bool, **given: Any) -> None:
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Answer Prometheus on this port, at LABELVINO_HOST; 0: on any, which the log names.",
+)
+def worker(config: Path | None, burst: bool, metrics_port: int | None, **given: Any) -> None:
     """Do the jobs of 'labelvino prelabel --queue', on any machine.
 
     Takes only jobs for the very model that it has loaded; thresholds and controls come with the
@@ -38,7 +43,7 @@ def worker(config: Path | None, burst: bool, **given: Any) -> None:
     settings = load_settings(config, queue_url=given.pop("queue"), **given)
     start_logs(settings)
     try:
-        code = run_worker(settings, burst=burst)
+        code = run_worker(settings, burst=burst, metrics_port=metrics_port)
     except LabelvinoError as error:
         if settings.log_format == "text":
             raise
