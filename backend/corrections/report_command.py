@@ -93,8 +93,11 @@ def _write_page(
     sections = report_sections(report, [each.name for each in pictures], lost)
     title = f"What people changed: {report['project']['title']}"
     content = render_page(title, sections, pictures)
+    part = path.with_name(f".{path.name}.part")
     try:
-        path.write_text(content, encoding="utf-8")
+        part.write_text(content, encoding="utf-8")
+        part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise SettingsError(f"--html {path} cannot be written: {error.strerror}.") from error
     click.echo(f"labelvino: wrote {path} with {len(pictures)} pictures", err=True)

@@ -24,8 +24,11 @@ def report_sections(
     report: Json, pictures: Sequence[str], lost: Sequence[str]
 ) -> list[page.Section]:
     """All of the page, from `report_json`. `pictures`: their names; `lost`: why one is missing."""
+    head = [page.note(line) for line in head_lines(report)]
+    if not report["tasks"]["annotations"]:
+        return head
     return [
-        *(page.note(line) for line in head_lines(report)),
+        *head,
         page.cards(*_cards(report)),
         page.plots({}, *report_plots(report)),
         *_changes(report),
@@ -182,14 +185,11 @@ def _worst(report: Json, pictures: Sequence[str], lost: Sequence[str]) -> list[p
     if not report["worst"]:
         return [page.heading("Most corrections", "No task was corrected.")]
     base = f"{report['label_studio'].rstrip('/')}/projects/{report['project']['id']}/data?task="
-    rows = [
-        {
-            **row,
-            "name": picture_name(row["task"], row["annotation"]),
-            "open": f"{base}{row['task']}",
-        }
-        for row in report["worst"]
-    ]
+    rows = []
+    for row in report["worst"]:
+        name = picture_name(row["task"], row["annotation"])
+        drawn = next((each for each in pictures if f"{each},".startswith(f"{name},")), None)
+        rows.append({**row, "name": name, "drawn": drawn, "open": f"{base}{row['task']}"})
     columns = [
         page.column("name", "task"),
         page.column("effort", "effort", 2, "1 for each object drawn, deleted or relabelled, and "
@@ -203,7 +203,7 @@ def _worst(report: Json, pictures: Sequence[str], lost: Sequence[str]) -> list[p
     sections = [
         page.heading("Most corrections"),
         page.table("worst", "Tasks with most corrections", columns, rows, about=about,
-                   picture="name", link="open", link_text="open"),
+                   picture="drawn", link="open", link_text="open"),
     ]  # fmt: skip
     sections += [page.note(line, "bad") for line in lost]
     if pictures:
@@ -218,9 +218,9 @@ def _worst(report: Json, pictures: Sequence[str], lost: Sequence[str]) -> list[p
     return sections
 
 
-def picture_name(task_id: int, annotation_id: int, number: int = 0) -> str:
-    """`number`: of the picture of a task with several images."""
-    image = f", image {number + 1}" if number else ""
+def picture_name(task_id: int, annotation_id: int, number: int | None = None) -> str:
+    """`number`: of an image, from 0, in a task with several."""
+    image = "" if number is None else f", image {number + 1}"
     return f"task {task_id}, annotation {annotation_id}{image}"
 
 

@@ -45,7 +45,8 @@ def draw_examples(
             pairs = [pair for pair in example.matching.pairs if pair.frame == frame]
             if all(pair.fate == "kept" for pair in pairs):
                 continue
-            name = picture_name(example.task.task_id, example.task.annotation_id, number)
+            several = frame.item_index or number if len(frames) > 1 else None
+            name = picture_name(example.task.task_id, example.task.annotation_id, several)
             try:
                 pixels = _pixels(example, frame, config, source, limits)
             except (FetchError, ImageError) as error:

@@ -36,6 +36,8 @@ def print_report(report: Json) -> None:
         console = Console(highlight=False, width=_WIDTH_OF_PIPES)
     for line in head_lines(report):
         console.print(line, markup=False)
+    if not report["tasks"]["annotations"]:
+        return
     if report["total"]["predicted"] or report["total"]["final"]:
         console.print()
         console.print(_labels(report))
@@ -58,6 +60,9 @@ def print_report(report: Json) -> None:
 def head_lines(report: Json) -> Iterator[str]:
     """What was compared with what, and what could not be."""
     tasks, project = report["tasks"], report["project"]
+    if not tasks["annotations"]:
+        yield f"Project {project['id']} '{project['title']}' has no annotation yet."
+        return
     yield (
         f"Project {project['id']} '{project['title']}': {tasks['annotations']} annotations; "
         f"{tasks['began_with_prediction']} began with a prediction, {tasks['left_blank']} were "
