@@ -19,6 +19,7 @@ from backend.commands.report import report
 from backend.commands.rethreshold import rethreshold
 from backend.commands.review import review
 from backend.commands.serve import serve
+from backend.commands.tune import tune
 from backend.commands.worker import worker
 
 
@@ -30,7 +31,7 @@ def cli() -> None:
 
 _COMMANDS = (
     connect, demo, devices, doctor, export, jobs, label_config, predict, prelabel, report,
-    rethreshold, review, serve, worker,
+    rethreshold, review, serve, tune, worker,
 )  # fmt: skip
 for _command in _COMMANDS:
     cli.add_command(_command)

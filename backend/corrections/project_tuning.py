@@ -1,0 +1,136 @@
+"""A project's corrected tasks -> what its thresholds should be; stored where that is wished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+
+from backend.config_plan import ConfigPlan
+from backend.corrections.evidence import GRID, TaskEvidence
+from backend.corrections.history import AnnotatedTask, annotated_tasks
+from backend.corrections.judging import ThresholdsInForce, judge, thresholds_in_force
+from backend.corrections.tuning import Tuning, TuningOptions, tune
+from backend.fair_pool import FairPool, NotReached
+from backend.labelstudio.api import LabelStudioApi, Project
+from backend.predictor import Predictor
+from backend.runtime.errors import LabelvinoError
+from backend.tuned.record import Thresholds, TunedRecord
+from backend.tuned.store import TunedStore
+
+_AT_ONCE = 32  # tasks, of which masks are in memory
+
+
+class StoppedError(LabelvinoError):
+    """The tuning was told to stop."""
+
+
+@dataclass(frozen=True)
+class ProjectTuning:
+    """What came of it.
+
+    before     thresholds tuned earlier, by model label, that are in force now
+    left_out   corrected tasks that say nothing, and why
+    """
+
+    project: Project
+    plan: ConfigPlan
+    labels: tuple[str, ...]
+    model_digest: str
+    in_force: ThresholdsInForce
+    before: Thresholds
+    options: TuningOptions
+    tuning: Tuning
+    left_out: Mapping[int, str]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """All that would be in force as tuned ones, by model label."""
+        changes = {self.labels[label]: value for label, value in self.tuning.changes.items()}
+        return {**self.before, **changes}
+
+    def store(self, store: TunedStore, label_studio: str) -> None:
+        """Put them in force. `label_studio`: its address, as messages may show it.
+
+        Raises StateError.
+        """
+        record = TunedRecord(
+            self.project.uid,
+            self.model_digest,
+            self.thresholds,
+            self.tuning.tasks,
+            self.options.objective,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            self.project.title,
+            label_studio,
+        )
+        store.put(record.project, record.model_digest, record.to_bytes())
+
+
+@dataclass(frozen=True)
+class TuningWork:
+    """How a project is tuned. `stopped`: asked now and then; `advance`: told of each task."""
+
+    api: LabelStudioApi
+    predictor: Predictor
+    pool: FairPool
+    options: TuningOptions
+    advance: Callable[[int], None] = lambda _: None
+    stopped: Callable[[], bool] = lambda: False
+
+    def run(self, project: Project, before: Thresholds) -> ProjectTuning:
+        """`before`: thresholds tuned earlier. Changes nothing.
+
+        What the result cache has costs no inference. Raises LabelvinoError.
+        """
+        engine = self.predictor.engine
+        labels = engine.contract.label_names
+        plan = self.predictor.plan(project.label_config, before)
+        command_line = self.predictor.options.command_line_threshold
+        in_force = thresholds_in_force(plan, labels, command_line)
+        floor = min((float(GRID[0]), *in_force.tunable.values()))
+        evidence: list[TaskEvidence] = []
+        left_out: dict[int, str] = {}
+        if in_force.tunable:
+            tasks = annotated_tasks(self.api, project)
+            for task_id, outcome in self._judged(tasks, plan, floor):
+                if isinstance(outcome, TaskEvidence):
+                    evidence.append(outcome)
+                else:
+                    left_out[task_id] = outcome
+        return ProjectTuning(
+            project,
+            plan,
+            labels,
+            engine.model_digest,
+            in_force,
+            before,
+            self.options,
+            tune(evidence, in_force.tunable, self.options),
+            left_out,
+        )
+
+    def _judged(
+        self, tasks: Iterator[AnnotatedTask], plan: ConfigPlan, floor: float
+    ) -> Iterator[tuple[int, TaskEvidence | str]]:
+        """Task ids with what each says, or why it says nothing. Raises StoppedError."""
+        while some := list(islice(tasks, _AT_ONCE)):
+            if self.stopped():
+                raise StoppedError("stopped before all corrected tasks were looked at.")
+            jobs = [partial(self._judge, task, plan, floor) for task in some]
+            for task, outcome in zip(some, self.pool.run(jobs), strict=True):
+                if isinstance(outcome, NotReached):
+                    raise StoppedError("stopped before all corrected tasks were looked at.")
+                if isinstance(outcome, TaskEvidence):
+                    yield task.task_id, outcome
+                elif isinstance(outcome, LabelvinoError):
+                    yield task.task_id, str(outcome)
+                else:
+                    raise outcome
+            self.advance(len(some))
+
+    def _judge(self, task: AnnotatedTask, plan: ConfigPlan, floor: float) -> TaskEvidence:
+        row = {"id": task.task_id, "data": task.data}
+        return judge(task, self.predictor.look(row, plan, floor), plan)

@@ -1,0 +1,140 @@
+"""`labelvino tune` with a stand-in Label Studio and a toy model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from stand_in_studio import StandInStudio, running
+from tuning_site import UID, corrected, site_settings
+
+from backend.cli import cli
+from backend.corrections.tune_command import TuneWishes, run_tune
+from backend.runtime.errors import LabelStudioError
+from backend.settings import Settings
+from backend.tuned.access import open_tuned_store, thresholds_of
+
+
+@pytest.fixture
+def studio() -> Iterator[StandInStudio]:
+    with running(corrected()) as studio:
+        yield studio
+
+
+def wishes(**given: Any) -> TuneWishes:
+    return TuneWishes(
+        **{"project": "1", "apply": False, "reset": False, "seed": 0, "as_json": True, **given}
+    )
+
+
+def tuned(settings: Settings, capsys: pytest.CaptureFixture[str], **given: Any) -> dict[str, Any]:
+    run_tune(settings, wishes(**given))
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def stored(settings: Settings) -> dict[str, float]:
+    """Of the only record there is; empty where there is none."""
+    records = list(open_tuned_store(settings).projects().values())
+    assert len(records) <= 1
+    found: dict[str, float] = json.loads(records[0])["thresholds"] if records else {}
+    return found
+
+
+def test_no_corrected_task(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio.annotations.clear()
+    settings = site_settings(studio, tmp_path)
+    found = tuned(settings, capsys, apply=True)
+    assert (found["tasks"], found["proposed"], found["applied"]) == (0, False, False)
+    assert "Too few corrected tasks: 0, and 20 are needed" in found["verdict"]
+    assert stored(settings) == {}
+
+
+def test_the_known_best_is_found_stored_and_removed(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = site_settings(studio, tmp_path)
+    found = tuned(settings, capsys)
+    new = found["thresholds"]
+    assert new["person"] <= 0.3 < 0.7 < new["car"]
+    assert found["loss_before"] == pytest.approx(35.0)  # a car to delete, a person to draw
+    assert found["effect"]["middle"] == pytest.approx(35.0)
+    assert (found["proposed"], found["applied"], stored(settings)) == (True, False, {})
+
+    assert tuned(settings, capsys, apply=True)["applied"] is True
+    assert stored(settings) == pytest.approx(new)
+    again = tuned(settings, capsys, apply=True)
+    assert (again["proposed"], again["loss_before"]) == (False, 0.0)
+    assert again["model_version"] != found["model_version"]
+    assert stored(settings) == pytest.approx(new)
+
+    run_tune(settings, wishes(reset=True))
+    assert json.loads(capsys.readouterr().out)["removed"] is True
+    assert stored(settings) == {}
+    run_tune(settings, wishes(reset=True))
+    assert json.loads(capsys.readouterr().out)["removed"] is False
+
+
+def test_on_a_terminal(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_tune(site_settings(studio, tmp_path), wishes(as_json=False))
+    told = capsys.readouterr()
+    assert "Project 1 'stand-in': 80 corrected tasks." in told.out
+    assert "New thresholds for 2 labels; tasks not looked at gain 35.0 s a task" in told.out
+    assert "nothing is stored; --apply puts them in force" in told.err
+
+
+def test_what_the_label_config_sets_is_left_alone(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio.project["label_config"] = studio.project["label_config"].replace(
+        '<Label value="car"/>', '<Label value="car" model_score_threshold="0.6"/>'
+    )
+    found = tuned(site_settings(studio, tmp_path), capsys)
+    assert found["fixed"] == ["car"]
+    assert list(found["thresholds"]) == ["person"]
+
+
+def test_tasks_that_say_nothing_are_left_out(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio.images["1.png"] = b"no image"
+    studio.annotations[2][0]["result"][0]["original_width"] = 50
+    studio.annotations[3][0]["result"][0]["image_rotation"] = 90
+    studio.annotations[4][0]["was_cancelled"] = True
+    found = tuned(site_settings(studio, tmp_path), capsys)
+    assert found["tasks"] == 76
+    assert sorted(found["left_out"]) == ["1", "2", "3"]
+    assert "not an image" in found["left_out"]["1"]
+    assert "100x60 pixels, and the annotation was made on 50x60" in found["left_out"]["2"]
+    assert "turned" in found["left_out"]["3"]
+
+
+def test_label_studio_that_goes_away(studio: StandInStudio, tmp_path: Path) -> None:
+    studio.fail("GET", "/api/tasks", 500, times=100)
+    with pytest.raises(LabelStudioError):
+        run_tune(site_settings(studio, tmp_path), wishes())
+
+
+def test_thresholds_of_the_command_that_predicts(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = site_settings(studio, tmp_path)
+    tuned(settings, capsys, apply=True)
+    digest = json.loads(next(iter(open_tuned_store(settings).projects().values())))["model_digest"]
+    found = thresholds_of(settings, UID, digest, ("person", "car", "traffic light"))
+    assert sorted(found) == ["car", "person"]
+    assert thresholds_of(settings, "1.1", digest, ("person", "car")) == {}
+
+
+def test_options_that_go_not_together() -> None:
+    done = CliRunner().invoke(cli, ["tune", "--project", "1", "--apply", "--reset"])
+    assert done.exit_code == 2
+    assert "--apply and --reset" in done.output
