@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from comparison_picture import take_comparison_picture
+from corrections_picture import take_corrections_pictures
 from demo_process import DemoProcess
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
@@ -35,6 +36,11 @@ def take_pictures(target: Path) -> None:
         page = folder / "comparison.png"
         take_comparison_picture(playwright, folder, page)
         _write(page.read_bytes(), target / "comparison.jpg")
+        corrections = folder / "corrections"
+        corrections.mkdir()
+        head, task = take_corrections_pictures(playwright, corrections)
+        _write(head.read_bytes(), target / "corrections.png")
+        _write(task.read_bytes(), target / "corrections-task.jpg")
         sheet = take_review_picture(folder / "sheets")
         _write(sheet.read_bytes(), target / "review-sheet.jpg")
         demo = DemoProcess(folder / "demo", folder)
