@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import click
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.failures import check_failures_path, read_failures, write_failures
 from backend.bulk.interruption import terminated_as_interrupted
+from backend.bulk.job import Advance
 from backend.bulk.prelabel import Prelabelling
 from backend.bulk.queue_access import redis_explained
 from backend.bulk.queue_command import open_queued, tell_enqueued, tell_waiting
@@ -77,7 +78,7 @@ def run_job(settings: Settings, wishes: JobWishes) -> None:
             if wishes.watch:
                 _watch(job, summary)
             else:
-                _run_once(job, job.make_plan(), summary)
+                _run_all(job, summary)
         except BaseException:
             # A file that is tried again names what was not reached, too: it stays as it is.
             if wishes.failed != wishes.retry:
@@ -145,14 +146,26 @@ def _chunk_options(wishes: JobWishes, task_ids: tuple[int, ...] | None) -> Chunk
     )
 
 
+def _run_all(job: AnyPrelabelling, summary: Summary) -> None:
+    """Everything that is there now."""
+    if isinstance(job, QueuedPrelabelling) or not job.options.selection.can_be_listed:
+        _run_once(job, job.make_plan(), summary)
+        return
+    with summary.timed(), progress("tasks", job.count()) as advance:
+        job.run_listed(_adding_to(summary, advance))
+
+
 def _run_once(job: AnyPrelabelling, plan: Plan, summary: Summary) -> None:
     with summary.timed(), progress("tasks", len(plan.predict) + len(plan.blank)) as advance:
+        job.run(plan, _adding_to(summary, advance))
 
-        def add(tally: Tally) -> None:
-            summary.tally.add(tally)
-            advance(tally.tasks)
 
-        job.run(plan, add)
+def _adding_to(summary: Summary, advance: Callable[[int], None]) -> Advance:
+    def add(tally: Tally) -> None:
+        summary.tally.add(tally)
+        advance(tally.tasks)
+
+    return add
 
 
 def _watch(job: AnyPrelabelling, summary: Summary) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from backend.bulk.chunk import ChunkOptions, ChunkWork
-from backend.bulk.job import CHUNK, Advance, run_chunks
-from backend.bulk.selection import Plan, Selection, make_plan
+from backend.bulk.job import CHUNK, Advance, listed_parts, planned_parts, run_chunks
+from backend.bulk.selection import Plan, Selection, listed_ids, make_plan
 from backend.fair_pool import FairPool
 from backend.labelstudio.api import LabelStudioApi, Project
 from backend.labelstudio.patience import Patience
@@ -53,7 +53,24 @@ class Prelabelling:
 
     def run(self, plan: Plan, advance: Advance) -> None:
         """Predict and write; at the end annotators see the predictions. Raises LabelStudioError."""
-        run_chunks(self.work, plan.predict, plan.blank, advance, self.pool)
+        run_chunks(self.work, planned_parts(plan), advance, self.pool)
+        self.finish()
+
+    def count(self) -> int:
+        """About how many tasks `run_listed` will take. Raises LabelStudioError."""
+        selection = self.options.selection
+        conditions = selection.conditions(self.model_version)
+        found = self.patience.call(lambda: self.tasks.count(*conditions))
+        return found if selection.limit is None else min(found, selection.limit)
+
+    def run_listed(self, advance: Advance) -> None:
+        """As `run` of what `make_plan` would give, but it begins with the first page of tasks.
+
+        For a selection that can be listed.
+        """
+        selection = self.options.selection
+        ids = listed_ids(self.tasks, selection, self.model_version, self.patience)
+        run_chunks(self.work, listed_parts(ids, selection), advance, self.pool)
         self.finish()
 
     def finish(self) -> None:

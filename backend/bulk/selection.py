@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from backend.labelstudio.json_calls import Row
+from backend.labelstudio.patience import Patience
 from backend.labelstudio.project_tasks import (
     Condition,
     ProjectTasks,
@@ -45,6 +50,11 @@ class Selection:
     seed: int = 0
     version_start: str = ""
 
+    @property
+    def can_be_listed(self) -> bool:
+        """Whether tasks can be worked on while further ones are still being listed."""
+        return self.view_id is None and self.task_ids is None and self.sample is None
+
     def conditions(self, model_version: str) -> tuple[Condition, ...]:
         """What a task must meet just before its prediction is made and written."""
         versions = [] if self.replace else [model_version]
@@ -80,14 +90,37 @@ def make_plan(tasks: ProjectTasks, selection: Selection, model_version: str) -> 
         chosen = set(random.Random(selection.seed).sample(sorted(ids), selection.sample))  # noqa: S311
         ids = [task_id for task_id in ids if task_id in chosen]
     ids = ids[: selection.limit]
-    blank = {task_id for task_id in ids if _is_blank(task_id, selection)}
+    blank = {task_id for task_id in ids if is_blank(task_id, selection)}
     return Plan(
         tuple(task_id for task_id in ids if task_id not in blank),
         tuple(task_id for task_id in ids if task_id in blank),
     )
 
 
-def _is_blank(task_id: int, selection: Selection) -> bool:
+def listed_ids(
+    tasks: ProjectTasks, selection: Selection, model_version: str, patience: Patience
+) -> Iterator[int]:
+    """The tasks of a selection that can be listed, page by page, as they are asked for.
+
+    Tasks that arrive meanwhile are among them. Raises LabelStudioError.
+    """
+    conditions, last = selection.conditions(model_version), 0
+    left = math.inf if selection.limit is None else selection.limit
+    while left > 0:
+        page = patience.call(partial(_page_behind, tasks, conditions, last))
+        if not page:
+            return
+        for row in page[: int(min(left, len(page)))]:
+            last = int(row["id"])
+            yield last
+        left -= len(page)
+
+
+def _page_behind(tasks: ProjectTasks, conditions: tuple[Condition, ...], last: int) -> list[Row]:
+    return next(tasks.pages(*conditions, behind=last), [])
+
+
+def is_blank(task_id: int, selection: Selection) -> bool:
     """By chance, but the same again, so that an interrupted job leaves the same tasks blank."""
     if selection.blank_share <= 0:
         return False

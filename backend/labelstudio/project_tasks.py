@@ -50,12 +50,13 @@ class ProjectTasks:
         """All tasks in the order of their ids, addresses as they are stored."""
         return [row for page in self.pages() for row in page]
 
-    def pages(self, *conditions: Condition) -> Iterator[list[Row]]:
+    def pages(self, *conditions: Condition, behind: int = 0) -> Iterator[list[Row]]:
         """Tasks that meet all conditions, in the order of their ids, some hundred at a time.
 
-        Tasks may change between two pages: each page begins behind the last id of the one before.
+        Tasks may change between two pages: each page begins behind the last id of the one before,
+        the first one behind the id `behind`.
         """
-        return self._pages(conditions, _PAGE)
+        return self._pages(conditions, _PAGE, behind=behind)
 
     def pages_in_full(self, *conditions: Condition) -> Iterator[list[Row]]:
         """As `pages`, with annotations and predictions, some tens at a time."""
@@ -155,12 +156,12 @@ class ProjectTasks:
         included: list[int] | None = None,
         *,
         annotations: bool = False,
+        behind: int = 0,
     ) -> Iterator[list[Row]]:
         """Label Studio may be set to give smaller pages than it is asked for."""
-        last = 0
+        last = behind
         while True:
-            behind = _condition("id", "greater", "Number", last)
-            query = _query([*conditions, behind], included)
+            query = _query([*conditions, _condition("id", "greater", "Number", last)], included)
             rows, total = self._rows({"page_size": page_size}, query, annotations=annotations)
             if not rows:
                 return
