@@ -73,3 +73,41 @@ def save_onnx(
     helper.set_model_props(model, dict(metadata or {}))
     onnx.save(model, path)
     return path
+
+
+def onnx_detector(path: Path, *, clipped: bool = False) -> Path:
+    """Model API's boxes [2, 5] and labels [2], whatever image goes in.
+
+    `clipped`: the boxes come through toy.ClipBoxes(limit=50), which no runtime knows.
+    """
+    boxes = np.array([[-5, 10, 20, 900, 0.9], [1, 2, 3, 4, 0.8]], np.float32)
+    last = (
+        helper.make_node("ClipBoxes", ["raw"], ["boxes"], domain="toy", limit=50.0)
+        if clipped
+        else helper.make_node("Identity", ["raw"], ["boxes"])
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["image"], ["brightest"], keepdims=0),
+        helper.make_node("Mul", ["brightest", "zero"], ["nothing"]),
+        helper.make_node("Add", ["table", "nothing"], ["raw"]),
+        last,
+        helper.make_node("Identity", ["classes"], ["labels"]),
+    ]
+    constants = {
+        "zero": np.array(0, np.float32), "table": boxes, "classes": np.array([0, 1], np.int64),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "h", "w"])],
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [2, 5]),
+            helper.make_tensor_value_info("labels", TensorProto.INT64, [2]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("toy", 1)]
+    onnx.save(
+        helper.make_model(graph, opset_imports=opsets, producer_name="toy", ir_version=8), path
+    )
+    return path

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
+from wire import message
 
 # One row: (ymin, xmin, ymax, xmax) as fractions, score, class value
 OdRow = tuple[tuple[float, float, float, float], float, float]
@@ -113,3 +115,21 @@ def _result(name: str, node: ov.Node) -> ov.Node:
     result = ops.result(node)
     result.output(0).set_names({name})
     return result
+
+
+def scaling_graph(path: Path) -> Path:
+    """A frozen TensorFlow graph x [?] -> ToyScale(factor=3) -> z, an operation nobody knows."""
+    of_floats = message((6, 1))  # DT_FLOAT
+    kind = (5, message((1, "T"), (2, of_floats)))
+    shape = message((7, message((2, message((1, -1))))))
+    placeholder = message(
+        (1, "x"),
+        (2, "Placeholder"),
+        (5, message((1, "dtype"), (2, of_floats))),
+        (5, message((1, "shape"), (2, shape))),
+    )
+    factor = (5, message((1, "factor"), (2, message((4, 3.0)))))
+    scaled = message((1, "y"), (2, "ToyScale"), (3, "x"), factor, kind)
+    result = message((1, "z"), (2, "Identity"), (3, "y"), kind)
+    path.write_bytes(message((1, placeholder), (1, scaled), (1, result), (4, message((1, 1882)))))
+    return path

@@ -17,8 +17,8 @@ import openvino as ov
 import pytest
 from openvino import opset13 as ops
 from own_disk import in_a_file_system_of_its_own
-from toy_files import onnx_detector, scaling_graph
-from toy_sources import model_api_model, od_api_model
+from toy_onnx import onnx_detector
+from toy_sources import model_api_model, od_api_model, scaling_graph
 
 from converter.cli import run
 

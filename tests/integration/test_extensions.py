@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
-from toy_files import onnx_detector, scaling_graph
+from toy_onnx import onnx_detector
+from toy_sources import scaling_graph
 
 from backend.runtime.engine import Engine
 from backend.runtime.image import DecodedImage

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from file_server import FileServer, ServedFile
-from toy_files import onnx_detector
+from toy_onnx import onnx_detector
 
 COMMAND = Path(sys.executable).with_name("labelvino-model")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
