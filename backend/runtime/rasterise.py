@@ -34,10 +34,10 @@ def rasterise_polygon(points_px: npt.NDArray[np.float64], width: int, height: in
     if not columns.size:
         return _nothing()
     left, top = int(columns.min()), int(rows.min())
-    crossed = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), np.int64)
-    np.add.at(crossed, (rows - top, columns - left), 1)
-    pixels = np.cumsum(crossed[:-1], axis=0) % 2 == 1
-    return MaskCrop(left, top, np.ascontiguousarray(pixels)).trimmed()
+    crossed = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), np.uint8)
+    np.bitwise_xor.at(crossed, (rows - top, columns - left), 1)
+    pixels = np.bitwise_xor.accumulate(crossed[:-1], axis=0)
+    return MaskCrop(left, top, pixels.view(np.bool_)).trimmed()
 
 
 def union(masks: list[MaskCrop]) -> MaskCrop:
