@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bulk_tasks import CONFIG, fill, prediction_counts
 from conftest import MakeProject
 from queue_processes import BulkCommands, QueueProcess
 from redis_server import RedisServer
@@ -18,14 +18,8 @@ from studio_api import LabelStudio, Project
 from studio_server import LEGACY_TOKEN, StudioServer
 
 from backend.bulk.selection import BLANK_VERSION
-from backend.demo.pictures import encode_jpeg
-from backend.demo.scenes import draw_scene
 from tests.unit.labelstudio.local_server import local_server, send
 
-CONFIG = """<View><Image name="image" value="$image"/>
-<PolygonLabels name="outline" toName="image"><Label value="person"/><Label value="umbrella"/>
-<Label value="kite"/><Label value="sports ball"/></PolygonLabels></View>"""
-IMAGES = 4
 MANY = 240
 STEP_TIMEOUT_S = 180.0
 
@@ -36,20 +30,6 @@ def commands(studio: StudioServer, tmp_path: Path) -> Iterator[BulkCommands]:
     started = BulkCommands(tmp_path, env)
     yield started
     started.close()
-
-
-def fill(api: LabelStudio, project: Project, tasks: int) -> list[int]:
-    """Tasks that share a few uploaded images; gives their ids."""
-    images = [(f"{n}.jpg", encode_jpeg(draw_scene(n, 480, 320))) for n in range(IMAGES)]
-    uploaded = api.upload(project, images[: min(tasks, IMAGES)])
-    addresses = [task["data"]["image"] for task in api.tasks(project)]
-    more = [{"image": addresses[n % IMAGES]} for n in range(tasks - len(uploaded))]
-    return uploaded + (api.import_tasks(project, more) if more else [])
-
-
-def counts(api: LabelStudio, project: Project) -> Counter[int]:
-    """How many tasks have how many predictions."""
-    return Counter(int(task["total_predictions"]) for task in api.tasks(project))
 
 
 def stored(api: LabelStudio, project: Project) -> int:
@@ -100,7 +80,7 @@ def test_killed_and_interrupted_the_third_run_completes_it(
     api.call("POST", "/api/predictions/", json=fields)
     third = finished(commands.prelabel("third", project.id))
     assert third["done"] == MANY - after_stop
-    assert counts(api, project) == {1: MANY}
+    assert prediction_counts(api, project) == {1: MANY}
     shown = api.call("GET", f"/api/projects/{project.id}/")
     assert shown["model_version"] == third["model_version"]
     assert shown["show_collab_predictions"] is True
@@ -109,7 +89,7 @@ def test_killed_and_interrupted_the_third_run_completes_it(
 
     # And once more is nothing.
     assert finished(commands.prelabel("fourth", project.id))["done"] == 0
-    assert counts(api, project) == {1: MANY}
+    assert prediction_counts(api, project) == {1: MANY}
 
 
 def test_label_studio_restarts_in_the_middle(
@@ -122,7 +102,7 @@ def test_label_studio_restarts_in_the_middle(
     studio.stop()
     studio.start_again()
     summary = finished(running)
-    assert counts(api, project) == {1: MANY}
+    assert prediction_counts(api, project) == {1: MANY}
     assert summary["done"] + summary["skipped"] == MANY and summary["failed"] == []
     assert "Asked again in" in running.talk
 
@@ -189,7 +169,7 @@ def test_what_failed_can_be_tried_again(
     both = ("--retry", str(failed), "--failed", str(failed))
     assert finished(commands.prelabel("second", project.id, *both))["done"] == 1
     assert json.loads(failed.read_text())["failed"] == []
-    assert counts(api, project) == {1: 6}
+    assert prediction_counts(api, project) == {1: 6}
 
 
 def test_what_is_annotated_is_left_out(
@@ -218,7 +198,7 @@ def test_watching_takes_tasks_that_arrive(
     wait_until(lambda: stored(api, project) == 5, watching)
     watching.process.send_signal(signal.SIGINT)
     assert watching.ended() == 0 and watching.answer["done"] == 5
-    assert counts(api, project) == {1: 5}
+    assert prediction_counts(api, project) == {1: 5}
 
 
 def test_label_studio_does_not_ask_its_backend_meanwhile(

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bulk_tasks import CONFIG, fill, prediction_counts
 from conftest import MakeProject
 from queue_processes import BulkCommands, QueueProcess, results
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_server import RedisServer
-from studio_api import LabelStudio, Project
+from studio_api import LabelStudio
 from studio_server import LEGACY_TOKEN, StudioServer
 
-from backend.demo.pictures import encode_jpeg
-from backend.demo.scenes import draw_scene
-
-CONFIG = """<View><Image name="image" value="$image"/>
-<PolygonLabels name="outline" toName="image"><Label value="person"/><Label value="umbrella"/>
-<Label value="kite"/><Label value="sports ball"/></PolygonLabels></View>"""
 TASKS = 500
-IMAGES = 4
 STEP_TIMEOUT_S = 120.0
 
 
@@ -66,20 +59,6 @@ def is_busy(worker: QueueProcess) -> bool:
     return talk.count(": predict ") > talk.count(" done, ")
 
 
-def fill(api: LabelStudio, project: Project, tasks: int) -> list[int]:
-    """Tasks that share a few uploaded images."""
-    images = [(f"{n}.jpg", encode_jpeg(draw_scene(n, 480, 320))) for n in range(IMAGES)]
-    uploaded = api.upload(project, images)
-    addresses = [task["data"]["image"] for task in api.tasks(project)]
-    more = [{"image": addresses[n % IMAGES]} for n in range(tasks - IMAGES)]
-    return uploaded + api.import_tasks(project, more)
-
-
-def predictions(api: LabelStudio, project: Project) -> Counter[int]:
-    """How many tasks have how many predictions."""
-    return Counter(int(task["total_predictions"]) for task in api.tasks(project))
-
-
 def test_everything_breaks_and_each_task_has_one_prediction(
     api: LabelStudio,
     studio: StudioServer,
@@ -106,7 +85,7 @@ def test_everything_breaks_and_each_task_has_one_prediction(
 
     assert waiting.ended() == 0, waiting.talk + workers[1].talk
     assert second.ended() == 0, second.talk
-    assert predictions(api, project) == {1: TASKS}
+    assert prediction_counts(api, project) == {1: TASKS}
     summary = waiting.answer
     assert summary["done"] + summary["skipped"] == TASKS
     assert summary["failed"] == []
