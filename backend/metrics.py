@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from backend.predictor import TaskOutcome
 from backend.result_cache import CacheCounts
+from backend.training import TrainingDesk
 from backend.tuned.reader import TunedReader
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
@@ -57,6 +58,10 @@ class Metrics:
         """Show which projects have tuned thresholds in force."""
         self.registry.register(_TunedCollector(reader))
 
+    def training(self, desk: TrainingDesk) -> None:
+        """Show what came of Start Training, and which events came."""
+        self.registry.register(_TrainingCollector(desk))
+
     def model(self, name: str, digest: str, device: str, precision: str) -> None:
         """Say which model is served, where, and in which precision."""
         self._model.clear()
@@ -100,6 +105,28 @@ class _TunedCollector(Collector):
         for project, labels in sorted(self._reader.in_force().items()):
             family.add_metric([project], labels)
         yield family
+
+
+class _TrainingCollector(Collector):
+    """Trainings by outcome, and webhook events by action."""
+
+    def __init__(self, desk: TrainingDesk) -> None:
+        self._desk = desk
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        outcomes, events = self._desk.counts()
+        trainings = CounterMetricFamily(
+            "labelvino_trainings", "Start Training, by outcome.", labels=["outcome"]
+        )
+        for outcome, count in sorted(outcomes.items()):
+            trainings.add_metric([outcome], count)
+        heard = CounterMetricFamily(
+            "labelvino_webhook_events", "Events of Label Studio, by action.", labels=["action"]
+        )
+        for action, count in sorted(events.items()):
+            heard.add_metric([action], count)
+        yield trainings
+        yield heard
 
 
 class _CacheCollector(Collector):

@@ -80,6 +80,26 @@ def parse_predict(data: bytes) -> PredictRequest:
     return PredictRequest(read, label_config, body.get("project"), Params(context))
 
 
+class WebhookEvent(msgspec.Struct, frozen=True):
+    """Of an event of Label Studio: what happened, and in which project."""
+
+    action: Any = None
+    project: Any = None
+
+    @property
+    def project_id(self) -> Any:
+        """The project's number; None where the event has none."""
+        return self.project.get("id") if isinstance(self.project, dict) else self.project
+
+
+def parse_event(data: bytes) -> WebhookEvent:
+    """Anything else than an event is an empty one: Label Studio does not care for the answer."""
+    try:
+        return msgspec.json.decode(data, type=WebhookEvent)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return WebhookEvent()
+
+
 def parse_setup(data: bytes) -> SetupRequest:
     """Raises RequestError (422) for a body that is no such request."""
     body = _object(data)

@@ -26,7 +26,9 @@ from backend.settings import Settings
 log = logging.getLogger("labelvino")
 
 OPEN_PATHS = frozenset({"/", "/health"})
-PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics"})
+PATHS = frozenset(
+    {"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics", "/training"}
+)
 
 
 class RequestGuard:

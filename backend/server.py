@@ -19,6 +19,7 @@ from backend.protocol import (
     PredictRequest,
     RequestError,
     SetupRequest,
+    parse_event,
     parse_predict,
     parse_setup,
     request_schema,
@@ -26,6 +27,7 @@ from backend.protocol import (
 from backend.request_guard import RequestGuard, json_response
 from backend.runtime.errors import LabelConfigError
 from backend.settings import Settings
+from backend.training import WHAT_IT_IS, TrainingDesk
 from backend.tuned.reader import TunedReader
 from backend.tuned.record import Thresholds
 
@@ -40,14 +42,22 @@ def create_app(
     settings: Settings,
     metrics: Metrics | None = None,
     tuned: TunedReader | None = None,
+    training: TrainingDesk | None = None,
 ) -> FastAPI:
     """The application; it holds no state of a project, since each request carries its config.
 
-    `tuned`: the thresholds tuned for projects; None knows none.
+    `tuned`: the thresholds tuned for projects; None knows none. `training`: takes Start
+    Training; None does nothing.
     """
     app = FastAPI(title="labelvino", version=version("labelvino"), docs_url=None, redoc_url=None)
     metrics = metrics or Metrics()
-    server = _Server(slot, settings, metrics, tuned or TunedReader())
+    server = _Server(
+        slot,
+        settings,
+        metrics,
+        tuned or TunedReader(),
+        training or TrainingDesk(None, "this server has no settings for it."),
+    )
     app.add_middleware(RequestGuard, settings=settings, metrics=metrics)
     app.add_exception_handler(HTTPException, _http_error)
     for path in ("/", "/health"):
@@ -56,6 +66,7 @@ def create_app(
     app.post("/setup", openapi_extra=request_schema(SetupRequest))(server.setup)
     app.post("/predict", openapi_extra=request_schema(PredictRequest))(server.predict)
     app.post("/webhook", status_code=201)(server.webhook)
+    app.get("/training")(server.training)
     app.get("/versions")(server.versions)
     app.get("/metrics")(server.metrics)
     return app
@@ -65,10 +76,17 @@ class _Server:
     """The handlers of one application."""
 
     def __init__(
-        self, slot: ModelSlot, settings: Settings, metrics: Metrics, tuned: TunedReader
+        self,
+        slot: ModelSlot,
+        settings: Settings,
+        metrics: Metrics,
+        tuned: TunedReader,
+        training: TrainingDesk,
     ) -> None:
         self._tuned = tuned
         metrics.tuned(tuned)
+        self._training = training
+        metrics.training(training)
         self._slot = slot
         self._settings = settings
         self._metrics = metrics
@@ -100,9 +118,14 @@ class _Server:
         return Response(body, media_type="application/json")
 
     async def webhook(self, request: Request) -> Response:
-        """Events of Label Studio; none is acted on yet, and all are welcome."""
-        await self._read(request)
-        return json_response({"status": "ignored"}, 201)
+        """Events of Label Studio: Start Training tunes thresholds, after the answer."""
+        data = await self._read(request)
+        event = await anyio.to_thread.run_sync(parse_event, data)
+        return json_response(self._training.event(event.action, event.project_id), 201)
+
+    async def training(self) -> Response:
+        """What came of Start Training, the last time in each project."""
+        return json_response({"what": WHAT_IT_IS, "projects": self._training.runs()})
 
     async def versions(self) -> Response:
         """The model versions that this backend can give."""

@@ -18,6 +18,7 @@ from backend.fair_pool import FairPool
 from backend.model_watch import ModelWatch
 from backend.runtime.command_line import DONE, INTERRUPTED
 from backend.runtime.errors import SettingsError
+from backend.training import TrainingDesk
 
 log = logging.getLogger("labelvino")
 
@@ -52,6 +53,7 @@ def run_until_stopped(
     pool: FairPool,
     stop_timeout_s: float,
     watch: ModelWatch,
+    desk: TrainingDesk,
 ) -> None:
     """Answer requests until SIGTERM or SIGINT; SIGHUP loads the model again.
 
@@ -75,8 +77,11 @@ def run_until_stopped(
     finally:
         rest_s = (1 - _ANSWERS_SHARE) * stop_timeout_s / 2
         watch_ended, pool_ended = watch.stop(rest_s), pool.close(rest_s)
+        desk_ended = desk.stop(rest_s)
+        if not desk_ended:
+            log.info("Start Training was left before its end")
         log.info("stopped" if pool_ended else "stopped, and left a task that did not end in time")
-        if not (watch_ended and pool_ended):
+        if not (watch_ended and pool_ended and desk_ended):
             # The interpreter would take the device away under a running thread, which can crash.
             logging.shutdown()
             os._exit(INTERRUPTED if server.stopped_by == signal.SIGINT else DONE)

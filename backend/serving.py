@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backend.cache_access import open_result_cache
+from backend.corrections.on_training import open_training_desk
 from backend.fair_pool import FairPool
 from backend.image_results import ImageSource
 from backend.label_studio_access import open_image_fetcher
@@ -52,10 +53,11 @@ def serve(settings: Settings) -> None:
         slot = ModelSlot(load())
         watch = ModelWatch(path, stamp, load, slot, metrics.reload)
         tuned = open_tuned_reader(settings)
-        app = create_app(slot, settings, metrics, tuned)
+        desk = open_training_desk(settings, lambda: slot.current, pool)
+        app = create_app(slot, settings, metrics, tuned, desk)
         _say_what_is_served(slot.current, settings, *listener.getsockname()[:2])
         watch.start(look=settings.watch_model)
-        run_until_stopped(app, listener, pool, settings.stop_timeout_s, watch)
+        run_until_stopped(app, listener, pool, settings.stop_timeout_s, watch, desk)
 
 
 def _say_what_is_served(predictor: Predictor, settings: Settings, host: str, port: int) -> None:

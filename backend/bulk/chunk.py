@@ -8,12 +8,12 @@ from typing import Any
 
 from backend.bulk.coverage import drop_covered
 from backend.bulk.prediction_store import PredictionStore
-from backend.bulk.selection import BLANK_VERSION, Selection
+from backend.bulk.selection import Selection
 from backend.bulk.tally import Tally
 from backend.config_plan import ConfigPlan
 from backend.labelstudio.json_calls import Row
 from backend.labelstudio.patience import Patience
-from backend.labelstudio.project_tasks import ProjectTasks
+from backend.labelstudio.project_tasks import BLANK_VERSION, ProjectTasks
 from backend.predictor import Predictor, task_images
 
 _TRIES = 3  # of an image that did not come

@@ -12,15 +12,13 @@ from functools import partial
 from backend.labelstudio.json_calls import Row
 from backend.labelstudio.patience import Patience
 from backend.labelstudio.project_tasks import (
+    BLANK_VERSION,
     Condition,
     ProjectTasks,
     with_version,
     without_annotations,
     without_version,
 )
-
-#: Model version of the empty prediction that marks a task left without pre-annotation on purpose.
-BLANK_VERSION = "labelvino-left-blank"
 
 
 @dataclass(frozen=True)

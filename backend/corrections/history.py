@@ -7,16 +7,20 @@ over every time that the annotation was saved; skipped tasks have a cancelled an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from backend.bulk.selection import BLANK_VERSION
 from backend.labelstudio.api import LabelStudioApi, Project
 from backend.labelstudio.json_calls import Row
-from backend.labelstudio.label_config import ImageTag, LabelConfig
-from backend.labelstudio.project_tasks import Condition, ProjectTasks, with_annotations
+from backend.labelstudio.label_config import ImageTag, LabelConfig, smart_only_controls
+from backend.labelstudio.project_tasks import (
+    BLANK_VERSION,
+    Condition,
+    ProjectTasks,
+    with_annotations,
+)
 from backend.runtime.errors import LabelStudioError
 
 Source = Literal["parent", "current"]
@@ -83,14 +87,16 @@ def annotated_tasks(
     """Annotations of a project in the order of the tasks' ids, some tens of tasks in memory.
 
     Cancelled annotations do not count; of several of a task the one saved last, or with
-    `all_annotations` each. `current_version`: see `current_version_of`; None asks for it.
-    Raises LabelStudioError.
+    `all_annotations` each. `current_version`: see `current_version_of`; None asks for it. Prompts
+    that were left in an annotation are no regions of it. Raises LabelStudioError or
+    LabelConfigError.
     """
+    prompts = smart_only_controls(project.label_config)
     version = current_version_of(api, project) if current_version is None else current_version
     tasks = ProjectTasks(api.calls, project.id)
     for page in tasks.pages_in_full(with_annotations(), *conditions):
         for row in page:
-            yield from tasks_of_row(row, version, all_annotations=all_annotations)
+            yield from tasks_of_row(row, version, prompts, all_annotations=all_annotations)
 
 
 def current_version_of(api: LabelStudioApi, project: Project) -> str:
@@ -106,16 +112,26 @@ def current_version_of(api: LabelStudioApi, project: Project) -> str:
 
 
 def tasks_of_row(
-    row: Row, current_version: str = "", *, all_annotations: bool = False
+    row: Row,
+    current_version: str = "",
+    prompts: Collection[str] = (),
+    *,
+    all_annotations: bool = False,
 ) -> list[AnnotatedTask]:
-    """The annotations of one task as Label Studio lists it in full. Raises LabelStudioError."""
+    """The annotations of one task as Label Studio lists it in full.
+
+    `prompts`: names of controls whose regions do not count. Raises LabelStudioError.
+    """
     annotations = [each for each in row["annotations"] if not each.get("was_cancelled")]
     annotations.sort(key=lambda each: (_time(each["updated_at"]), int(each["id"])))
     predictions = [_prediction(each) for each in row["predictions"]]
     is_blank = any(each.model_version == BLANK_VERSION for each in predictions)
     real = {each.id: each for each in predictions if each.model_version != BLANK_VERSION}
     counting = annotations if all_annotations else annotations[-1:]
-    return [_annotated(row, each, real, current_version, is_blank=is_blank) for each in counting]
+    return [
+        _annotated(row, each, real, current_version, prompts, is_blank=is_blank)
+        for each in counting
+    ]
 
 
 def image_tag(config: LabelConfig, to_name: str) -> ImageTag | None:
@@ -128,6 +144,7 @@ def _annotated(
     annotation: Row,
     predictions: Mapping[int, StoredPrediction],
     current_version: str,
+    prompts: Collection[str],
     *,
     is_blank: bool,
 ) -> AnnotatedTask:
@@ -147,7 +164,9 @@ def _annotated(
         task_id=int(row["id"]),
         data=row["data"],
         annotation_id=int(annotation["id"]),
-        result=tuple(annotation["result"] or ()),
+        result=tuple(
+            item for item in annotation["result"] or () if item.get("from_name") not in prompts
+        ),
         lead_time_s=None if lead_time is None else float(lead_time),
         created_at=_time(annotation["created_at"]),
         updated_at=_time(annotation["updated_at"]),

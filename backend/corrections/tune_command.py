@@ -9,9 +9,8 @@ import click
 from rich.console import Console
 
 from backend.cache_access import open_result_cache
-from backend.corrections.effort import CostModel
 from backend.corrections.project_tuning import ProjectTuning, TuningWork
-from backend.corrections.tuning import TuningOptions
+from backend.corrections.tuning_options import tuning_options
 from backend.corrections.tuning_words import (
     head_lines,
     label_table,
@@ -44,17 +43,6 @@ class TuneWishes:
     reset: bool
     seed: int
     as_json: bool
-
-
-def tuning_options(settings: Settings, seed: int = 0) -> TuningOptions:
-    """How the settings want thresholds to be chosen."""
-    costs = CostModel(
-        settings.tune_delete_s,
-        settings.tune_draw_s,
-        settings.tune_reshape_s,
-        settings.tune_reshape_below,
-    )
-    return TuningOptions(settings.tune_objective, costs, seed=seed)
 
 
 def run_tune(settings: Settings, wishes: TuneWishes) -> None:

@@ -11,6 +11,7 @@ from backend.corrections.project_tuning import ProjectTuning
 from backend.corrections.resampling import Interval
 from backend.corrections.tuning import LabelTuning
 
+_SHOWN = 8
 _VERDICTS = {
     "changed": "changed",
     "kept": "no gain shown",
@@ -25,8 +26,9 @@ def head_lines(found: ProjectTuning) -> Iterator[str]:
         task_id, reason = next(iter(found.left_out.items()))
         yield f"{len(found.left_out)} more say nothing; task {task_id}: {reason}"
     if found.in_force.fixed:
-        names = ", ".join(found.in_force.fixed[:8])
-        more = f" and {len(found.in_force.fixed) - 8} more" if len(found.in_force.fixed) > 8 else ""
+        names = ", ".join(found.in_force.fixed[:_SHOWN])
+        hidden = len(found.in_force.fixed) - _SHOWN
+        more = f" and {hidden} more" if hidden > 0 else ""
         yield (
             f"Left as they are, since the label config (model_score_threshold) or "
             f"--score-threshold sets them: {names}{more}."
@@ -59,6 +61,17 @@ def verdict_line(found: ProjectTuning) -> str:
     if not tuning.is_worth_it:
         return f"Tasks that were not looked at would gain nothing ({effect}): nothing is proposed."
     return f"New thresholds for {len(tuning.changes)} labels; tasks not looked at gain {effect}."
+
+
+def changes_line(found: ProjectTuning) -> str:
+    """Old and new thresholds, of labels with examples first, of some."""
+    moved = [label for label in seen_labels(found) if label.label in found.tuning.changes]
+    shown = [
+        f"{found.labels[label.label]} {label.old_threshold:.2f} -> {label.threshold:.2f}"
+        for label in moved[:_SHOWN]
+    ]
+    more = len(found.tuning.changes) - len(shown)
+    return ", ".join(shown) + (f", and {more} more." if more else ".")
 
 
 def pooled_line(found: ProjectTuning) -> str | None:

@@ -11,6 +11,9 @@ from backend.labelstudio.json_calls import JsonCalls, Query, RefusedError, Row
 Condition = Row
 """One filter of the Data Manager."""
 
+#: Model version of the empty prediction that marks a task left without pre-annotation on purpose.
+BLANK_VERSION = "labelvino-left-blank"
+
 _PAGE = 500
 _ASKED_AT_ONCE = 100  # ids in one address
 _ASKED_IN_FULL = 20  # with annotations and predictions, which may have a megabyte a task
