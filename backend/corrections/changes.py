@@ -20,6 +20,7 @@ class Change:
     score        of the prediction; None where it has none, or where there was no prediction
     iou          of predicted and final; None where one is missing
     is_reshaped  pixels changed, whatever the label
+    is_prompted  the final one came as the answer to a prompt
     """
 
     fate: Fate
@@ -28,6 +29,7 @@ class Change:
     score: float | None = None
     iou: float | None = None
     is_reshaped: bool = False
+    is_prompted: bool = False
 
     @property
     def is_predicted(self) -> bool:
@@ -111,4 +113,5 @@ def change_of(pair: Pair) -> Change:
         predicted.score if predicted is not None else None,
         pair.iou,
         pair.is_reshaped,
+        final is not None and final.is_prompted,
     )

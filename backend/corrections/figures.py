@@ -25,6 +25,7 @@ def summary(changes: Sequence[Change]) -> Figures:
 
     precision  right ones of those predicted; recall: of the final ones; None of none
     mean_iou   of predicted and final shape, where the label stayed; None without any
+    added_by_prompt  of the added ones, those that were asked for with a click or a box
     """
     fates = [change.fate for change in changes]
     predicted = sum(change.is_predicted for change in changes)
@@ -35,6 +36,7 @@ def summary(changes: Sequence[Change]) -> Figures:
         "predicted": predicted,
         "final": final,
         **{fate: fates.count(fate) for fate in FATES},
+        "added_by_prompt": sum(c.fate == "added" and c.is_prompted for c in changes),
         "right": right,
         "kept_share": _share(fates.count("kept"), predicted),
         "precision": _share(right, predicted),
@@ -95,7 +97,7 @@ def by_score(changes: Sequence[Change]) -> list[Figures]:
         band = [c for c in scored if c.score is not None and (is_last or c.score < high)]
         if band:
             row = summary(band)
-            for name in ("final", "added", "recall"):
+            for name in ("final", "added", "added_by_prompt", "recall"):
                 del row[name]
             above = sum(c.is_right for c in scored)
             rows.append({"low": low, "high": high, **row, "recall_from_here": _share(above, final)})

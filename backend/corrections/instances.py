@@ -8,7 +8,7 @@ prediction, so that all of them are one instance here, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -27,7 +27,7 @@ _KINDS: dict[str, Kind] = {
     name: kind for kind in get_args(Kind) for name in (kind, f"{kind}labels")
 }
 _UNREAD = frozenset({"bitmask", "bitmasklabels", "vector", "vectorlabels"})  # they have an area
-_OUR_ID = re.compile(r"((?:[0-9a-f]{8}-)?(?:\d+:)?\d+)(?:\.\d+)?-\d+")
+_OUR_ID = re.compile(r"(([0-9a-f]{8}-)?(?:\d+:)?\d+)(?:\.\d+)?-\d+")
 _ORIGINS = ("prediction-changed", "manual", "", "prediction")  # the first one of parts counts
 _SAME_BOX = 0.5  # IoU from which on a rectangle frames a mask of its label
 
@@ -96,6 +96,11 @@ class Instance:
         return self.main.mask
 
     @property
+    def is_prompted(self) -> bool:
+        """Whether it came as the answer to a prompt of ours."""
+        return any((found := _OUR_ID.fullmatch(i)) and found[2] for i in self.region_ids)
+
+    @property
     def has_mask(self) -> bool:
         return self.mask is not None
 
@@ -129,13 +134,12 @@ class Reading:
     unread: tuple[str, ...] = ()
 
 
-def read_instances(result: Sequence[Row], controls: Collection[str] | None = None) -> Reading:
+def read_instances(result: Sequence[Row]) -> Reading:
     """The `result` of an annotation or a prediction -> instances.
 
-    `controls`: names of the controls whose regions count; None: all. Points, relations, and
-    answers for the whole image are no regions and are left aside.
+    Points, relations, and answers for the whole image are no regions and are left aside.
     """
-    regions, unread = _regions(result, controls)
+    regions, unread = _regions(result)
     views: dict[tuple[Frame, str, str], dict[tuple[str, Kind], list[_Region]]] = {}
     for region in regions:
         parts = views.setdefault((region.frame, region.key, region.label), {})
@@ -171,16 +175,13 @@ class _Region:
     parent: str
 
 
-def _regions(
-    result: Sequence[Row], controls: Collection[str] | None
-) -> tuple[list[_Region], list[str]]:
+def _regions(result: Sequence[Row]) -> tuple[list[_Region], list[str]]:
     labels = _labels(result)
     found: dict[str, _Region] = {}
     unread: list[str] = []
     for item in result:
         region_id, kind = str(item.get("id") or ""), str(item.get("type") or "")
-        is_wanted = controls is None or item.get("from_name") in controls
-        if not is_wanted or region_id in found:
+        if region_id in found:
             continue
         if kind in _UNREAD:
             unread.append(f"region {region_id}: '{kind}' is not understood")

@@ -102,6 +102,9 @@ def shape_lines(report: Json) -> Iterator[str]:
                 f"{shapes['upper_quartile']:.2f}"
             )
         yield f"IoU of the {shapes['number']} reshaped: median {shapes['median']:.2f}{spread}."
+    prompted, added = report["total"]["added_by_prompt"], report["total"]["added"]
+    if prompted:
+        yield f"Of the {added} added, {prompted} were asked for with a prompt."
 
 
 def time_lines(report: Json) -> Iterator[str]:

@@ -153,14 +153,7 @@ def parse_label_config(xml: str) -> LabelConfig:
 
     Raises LabelConfigError where it is not XML, or has no image, or nothing to write regions for.
     """
-    if len(xml) > MAX_CONFIG_CHARS:
-        raise LabelConfigError(
-            f"the labelling config is longer than {MAX_CONFIG_CHARS} characters."
-        )
-    try:
-        root = fromstring(xml, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise LabelConfigError(f"the labelling config is not well-formed XML: {error}.") from error
+    root = _root(xml)
     notes: list[str] = []
     images = tuple(_images(root, notes))
     controls = tuple(_controls(root, {image.name for image in images}, notes))
@@ -176,6 +169,17 @@ def parse_label_config(xml: str) -> LabelConfig:
         )
     prompts = dict(_prompts(root, {control.name for control in controls}, notes))
     return LabelConfig(images, controls, tuple(notes), prompts)
+
+
+@lru_cache(maxsize=64)
+def smart_only_controls(xml: str) -> frozenset[str]:
+    """Names of the controls that people draw prompts with, and nothing else.
+
+    A prompt whose answer nobody accepted may still be submitted with the annotation. Raises
+    LabelConfigError for what is not XML.
+    """
+    tags = (tag for tag in _root(xml).iter() if _is_true(tag.get("smartOnly")))
+    return frozenset(name for tag in tags if (name := tag.get("name")))
 
 
 def map_labels(control: Control, model_labels: tuple[str, ...]) -> LabelMapping:
@@ -212,6 +216,18 @@ _Claims = dict[str, dict[LabelTag, None]]  # name -> the tags that claim it, in 
 def _claim(claims: _Claims, names: Iterable[str], tag: LabelTag) -> None:
     for name in names:
         claims.setdefault(name, {})[tag] = None
+
+
+def _root(xml: str) -> Element:
+    if len(xml) > MAX_CONFIG_CHARS:
+        raise LabelConfigError(
+            f"the labelling config is longer than {MAX_CONFIG_CHARS} characters."
+        )
+    try:
+        root: Element = fromstring(xml, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise LabelConfigError(f"the labelling config is not well-formed XML: {error}.") from error
+    return root
 
 
 def _images(root: Element, notes: list[str]) -> Iterator[ImageTag]:

@@ -94,6 +94,13 @@ def test_annotations_without_regions_are_an_error() -> None:
         tasks_of_row(task(1, [stub], []))
 
 
+def test_prompts_that_were_left_in_are_no_regions() -> None:
+    prompt = polygon("p", 5, 5, 9, 9) | {"from_name": "box"}
+    (found,) = tasks_of_row(task(1, [annotation(1, CAR, prompt)], []), "", {"box"})
+    assert found.result == (CAR,)
+    assert one(task(1, [annotation(1, CAR, prompt)], [])).result == (CAR, prompt)
+
+
 class Api:
     """What `current_version_of` asks for."""
 

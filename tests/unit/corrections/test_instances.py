@@ -170,9 +170,12 @@ def test_what_cannot_be_read_is_said(damaged: Row, reason: str) -> None:
     assert reason in said
 
 
-def test_controls_choose() -> None:
-    result = [polygon("p", 0, 0, 10, 10), rectangle("r", 50, 0, 10, 10)]
-    assert [each.key for each in read_instances(result, {"rectangle"}).instances] == ["r"]
+@pytest.mark.parametrize(
+    ("region_id", "is_prompted"),
+    [("0a1b2c3d-0-0", True), ("0a1b2c3d-0.1-0", True), ("0-0", False), ("Xy3-_", False)],
+)
+def test_answers_to_prompts_are_known_by_their_id(region_id: str, is_prompted: bool) -> None:
+    assert one(polygon(region_id, 0, 0, 10, 10)).is_prompted is is_prompted
 
 
 def test_an_instance_knows_where_it_comes_from() -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from backend.labelstudio.label_config import map_labels, normalise, parse_label_config
+from backend.labelstudio.config_writer import write_label_config
+from backend.labelstudio.label_config import (
+    map_labels,
+    normalise,
+    parse_label_config,
+    smart_only_controls,
+)
 from backend.labelstudio.region_plan import Thresholds, plan_regions
 from backend.runtime.errors import LabelConfigError
 
@@ -226,3 +232,11 @@ def test_controls_that_only_prompt_get_no_regions() -> None:
     )
     assert [control.name for control in config.controls] == ["p"]
     assert config.notes == ()
+
+
+def test_controls_for_prompts_alone() -> None:
+    xml = write_label_config(("car",), ("polygon",), ((1, 2, 3),), smart_tools=("point", "box"))
+    assert smart_only_controls(xml) == {"point", "box"}
+    assert smart_only_controls("<View><KeyPointLabels name='a' smart='true'/></View>") == set()
+    with pytest.raises(LabelConfigError, match="not well-formed"):
+        smart_only_controls("<View>")
