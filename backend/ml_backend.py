@@ -16,14 +16,17 @@ from flask import has_request_context, request
 from label_studio_ml import model as stock
 
 from backend.cache_access import open_result_cache
+from backend.corrections.on_training import open_training_desk
 from backend.fair_pool import FairPool
 from backend.predictor import Predictor
 from backend.runtime.errors import LabelConfigError, SettingsError
 from backend.serving import open_predictor
 from backend.settings import Settings, load_settings
+from backend.training import START_TRAINING, TrainingDesk
 from backend.tuned.access import open_tuned_reader
 from backend.tuned.reader import TunedReader
 from backend.tuned.record import Thresholds
+from backend.tuning_lock import tuning_alone
 
 log = logging.getLogger("labelvino")
 
@@ -36,6 +39,7 @@ class _Loaded(NamedTuple):
     predictor: Predictor
     settings: Settings
     tuned: TunedReader
+    desk: TrainingDesk
 
     def thresholds(self) -> Thresholds:
         """Tuned for the project of the request that is answered."""
@@ -76,7 +80,9 @@ def _load() -> _Loaded:
     cache = open_result_cache(settings)
     pool = FairPool(settings.tasks_at_once)
     try:
-        return _Loaded(open_predictor(settings, pool, cache), settings, open_tuned_reader(settings))
+        predictor = open_predictor(settings, pool, cache)
+        desk = open_training_desk(settings, lambda: predictor, pool)
+        return _Loaded(predictor, settings, open_tuned_reader(settings), desk)
     except BaseException:
         pool.stop()
         raise
@@ -157,8 +163,37 @@ class Labelvino(stock.LabelStudioMLBase):  # type: ignore[misc]
             log.warning("%d of %d tasks %s", len(late), len(outcomes), late[0].reason)
         return [outcome.prediction.to_json() if outcome.prediction else {} for outcome in outcomes]
 
-    def fit(self, *_args: object, **_kwargs: object) -> None:
-        """Nothing is learnt from events. 1.0.9 would take any other answer for a new model."""
+    def process_event(
+        self,
+        event: object,
+        data: object,
+        job_id: object,  # noqa: ARG002
+        additional_params: object,  # noqa: ARG002
+    ) -> None:
+        """1.0.9, which makes a process for each event, and knows no Start Training itself."""
+        self.fit((), event=event, data=data)
+
+    def fit(self, *args: Any, **kwargs: Any) -> dict[str, str] | None:
+        """Start Training tunes thresholds, as in `labelvino serve`; other events do nothing.
+
+        2.x calls it within the request, `fit(event, data)`: it is answered, and the work is done
+        after that. 1.0.9 is not answered: it would take anything for a new model.
+        """
+        event = args[0] if _IS_2 and args else kwargs.get("event")
+        data = args[1] if _IS_2 and len(args) > 1 else kwargs.get("data")
+        project = data.get("project") if isinstance(data, dict) else None
+        number = project.get("id") if isinstance(project, dict) else None
+        if event != START_TRAINING or isinstance(number, bool) or not isinstance(number, int):
+            return None
+        loaded = _process_model.get()
+        if _IS_2:
+            return loaded.desk.event(event, number)
+        with tuning_alone(number) as alone:
+            if alone:
+                loaded.desk.do_now(number)
+            else:
+                log.info("project %d: another process tunes it already", number)
+        return None
 
     def _requested_config(self) -> str:
         """The config of this request. 1.0.9 keeps that of the last /setup, of any project."""

@@ -93,8 +93,7 @@ class TrainingDesk:
         if isinstance(project, bool) or not isinstance(project, int):
             log.warning("Start Training without a project is ignored")
             return {"status": "ignored", "message": "The event names no project."}
-        if self._tune is None:
-            log.warning("project %d: Start Training does nothing: %s", project, self._why_not)
+        if not self._can(project):
             return {"status": "off", "message": f"{WHAT_IT_IS} It does nothing: {self._why_not}"}
         status = self._take(project)
         if status == "accepted":
@@ -105,6 +104,12 @@ class TrainingDesk:
             "status": status,
             "message": f"{WHAT_IT_IS} The backend's log says what came of it.",
         }
+
+    def do_now(self, project: int) -> None:
+        """Tune in this thread, for a caller who has a process of its own for it."""
+        if self._can(project):
+            log.info("project %d: %s It begins now.", project, WHAT_IT_IS)
+            self._say(project, self._outcome(project))
 
     def runs(self) -> list[dict[str, Any]]:
         """The last tuning of each project, the newest last."""
@@ -174,8 +179,16 @@ class TrainingDesk:
                 self._outcomes[outcome.name] += 1
                 if run is not None:
                     run.state, run.outcome, run.sentence = "done", outcome.name, outcome.sentence
-            level = logging.WARNING if outcome.name == "failed" else logging.INFO
-            log.log(level, "project %d: Start Training: %s", project, outcome.sentence)
+            self._say(project, outcome)
+
+    def _can(self, project: int) -> bool:
+        if self._tune is None:
+            log.warning("project %d: Start Training does nothing: %s", project, self._why_not)
+        return self._tune is not None
+
+    def _say(self, project: int, outcome: Outcome) -> None:
+        level = logging.WARNING if outcome.name == "failed" else logging.INFO
+        log.log(level, "project %d: Start Training: %s", project, outcome.sentence)
 
     def _outcome(self, project: int) -> Outcome:
         assert self._tune is not None  # noqa: S101 - nothing is taken without

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from stand_in_studio import running as stand_in
+from tuning_site import CONFIG, UID, corrected, toy
 
 from backend.demo import MODEL_PATH
 from backend.demo.pictures import encode_jpeg
@@ -262,6 +265,39 @@ def test_an_event_changes_nothing(client: httpx2.Client, pictures: LocalServer) 
     assert client.post("/webhook", json=event).status_code == 201
     assert client.post("/setup", json=setup_body(POLYGONS)).json() == before
     assert results(client, predict_body([f"{pictures.url}/0.jpg"]))[0]["result"]
+
+
+def test_start_training(stock: Stock, project_folder: Path, tmp_path: Path) -> None:
+    """Answered at once; the version and the predictions change when the work is done."""
+    with stand_in(corrected()) as studio:
+        settings = {
+            "LABELVINO_MODEL": str(toy(tmp_path)), "LABEL_STUDIO_URL": studio.url,
+            "LABEL_STUDIO_API_KEY": "0" * 40, "LABELVINO_STATE_DIR": str(tmp_path / "state"),
+            "LABELVINO_TUNE_ON_TRAINING": "apply",
+        }  # fmt: skip
+        project = {"id": 1, "label_config": CONFIG, "model_version": ""}
+        event = {"action": "START_TRAINING", "project": project}
+        body = predict_body([f"{studio.url}/data/upload/1/1.png"], CONFIG, UID)
+
+        def version() -> str:
+            setup = client.post("/setup", json=setup_body(CONFIG, UID))
+            return str(setup.json()["model_version"])
+
+        def labels() -> list[str]:
+            (found,) = results(client, body)
+            assert found["model_version"] == version()
+            return [region["value"]["rectanglelabels"][0] for region in found["result"]]
+
+        with started(stock, project_folder, **settings) as client:
+            before = version()
+            assert labels() == ["car"]
+            for _ in range(2):
+                assert client.post("/webhook", json=event).status_code == 201
+            ends_at_s = time.monotonic() + START_TIMEOUT_S
+            while version() == before:
+                assert time.monotonic() < ends_at_s, "nothing came of it"
+                time.sleep(0.2)
+            assert labels() == ["person"]
 
 
 def test_recorded_requests(
