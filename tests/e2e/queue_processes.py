@@ -71,8 +71,9 @@ class BulkCommands:
         given = ["--project", str(project), "--model", str(MODEL_PATH), "--json", *arguments]
         return self.run(name, "prelabel", *given)
 
-    def run(self, name: str, *arguments: str) -> QueueProcess:
-        process = QueueProcess(self._folder, name, list(arguments), self._env)
+    def run(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> QueueProcess:
+        """`env`: besides that of all commands."""
+        process = QueueProcess(self._folder, name, list(arguments), self._env | (env or {}))
         self._started.append(process)
         return process
 

@@ -6,13 +6,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
+from backend_server import BackendServer
+from conftest import MakeBackend
 from pycocotools.coco import COCO
 from queue_processes import BulkCommands
 from redis_server import RedisServer
@@ -24,6 +28,7 @@ from backend.labelstudio.config_writer import write_label_config
 from backend.runtime.overlay import label_colours
 
 PHOTOS = 40
+TRAINING_TIMEOUT_S = 90.0
 FATES = ("kept", "reshaped", "relabelled", "deleted", "added")
 
 
@@ -66,16 +71,18 @@ def commands(
     env = {
         "LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": LEGACY_TOKEN, "COLUMNS": "200",
         "LABELVINO_REDIS_URL": redis.url, "LABELVINO_MODEL": str(model),
-        "LABELVINO_DEVICE": "CPU",
+        "LABELVINO_DEVICE": "CPU", "LABELVINO_SCORE_STRATEGY": "agreement",
     }  # fmt: skip
     started = BulkCommands(tmp_path_factory.mktemp("loop"), env)
     yield started
     started.close()
 
 
-def answer(commands: BulkCommands, name: str, *arguments: object) -> Any:
-    """The JSON that a command prints."""
-    ran = commands.run(name, *map(str, arguments), "--json")
+def answer(
+    commands: BulkCommands, name: str, *arguments: object, env: dict[str, str] | None = None
+) -> Any:
+    """The JSON that a command prints; `env`: besides that of all commands."""
+    ran = commands.run(name, *map(str, arguments), "--json", env=env)
     assert ran.ended() == 0, ran.talk
     return ran.answer
 
@@ -93,11 +100,11 @@ def loop(
     done = answer(commands, "prelabel", "prelabel", "--project", project.id)
     annotator = TruthAnnotator(truth)
     images = dict(zip(task_ids, (each["id"] for each in wanted), strict=True))
-    for task_id, image_id in images.items():
-        (prediction,) = api.predictions(task_id)
-        result = annotator.corrected(image_id, prediction["result"])
+    for task in api.tasks(project):
+        (prediction,) = task["predictions"]
+        result = annotator.corrected(images[task["id"]], prediction["result"])
         body = {"result": result, "lead_time": 30.0, "parent_prediction": prediction["id"]}
-        api.call("POST", f"/api/tasks/{task_id}/annotations/", json=body)
+        api.call("POST", f"/api/tasks/{task['id']}/annotations/", json=body)
     return Loop(project, done["model_version"], images, annotator.counts)
 
 
@@ -155,8 +162,25 @@ def test_export_is_the_truth_again(
     assert same == loop.counts.total["reshaped"] + loop.counts.total["added"]
 
 
+def test_the_data_manager_shows_what_needs_most_corrections_first(
+    loop: Loop, api: LabelStudio
+) -> None:
+    """By the predictions' score, upwards; beyond what 999 of 1000 orders by chance do."""
+    shown = in_data_manager(api, loop, ordering=["tasks:predictions_score"])
+    corrections = np.array([loop.counts.by_image[loop.images[task_id]] for task_id in shown])
+    third = PHOTOS // 3
+    numbers = np.random.default_rng(0)
+    chance = [numbers.permutation(corrections)[:third].sum() for _ in range(4000)]
+    assert corrections[:third].sum() > np.quantile(chance, 0.999)
+
+
 def data_of(api: LabelStudio, loop: Loop) -> dict[int, dict[str, Any]]:
     return {task["id"]: task["data"] for task in api.tasks(loop.project)}
+
+
+def annotated_regions(api: LabelStudio, loop: Loop) -> dict[int, Any]:
+    found = [each for task in api.tasks(loop.project) for each in task["annotations"]]
+    return {each["id"]: (each["updated_at"], each["result"]) for each in found}
 
 
 def in_data_manager(api: LabelStudio, loop: Loop, **query: Any) -> list[int]:
@@ -174,7 +198,7 @@ def test_the_data_manager_sorts_and_filters_by_a_review(
     loop: Loop, commands: BulkCommands, api: LabelStudio, artifacts: Path
 ) -> None:
     before = data_of(api, loop)
-    annotations = {i: api.annotations(i) for i in loop.task_ids[:3]}
+    annotated = annotated_regions(api, loop)
     given = ["review", "--project", loop.project.id]
     sheets = artifacts / "loop-review"
     said = answer(commands, "review", *given, "--write", "--sheets", sheets)
@@ -209,4 +233,86 @@ def test_the_data_manager_sorts_and_filters_by_a_review(
     assert cleared.ended() == 0, cleared.talk
     assert data_of(api, loop) == before
     assert review_columns(api, loop) == set()
-    assert {i: api.annotations(i) for i in annotations} == annotations
+    assert annotated_regions(api, loop) == annotated
+
+
+def test_tune_is_honest_on_photos(loop: Loop, commands: BulkCommands) -> None:
+    """40 photos prove no gain against the model's own threshold, so nothing is proposed."""
+    found = answer(commands, "tune", "tune", "--project", loop.project.id)
+    assert (found["tasks"], found["left_out"]) == (PHOTOS, {})
+    assert all(row["new"] == row["old"] == 0.5 for row in found["labels"])
+    assert (found["proposed"], found["thresholds"]) == (False, {})
+    assert sum(row["objects"] for row in found["labels"]) == loop.counts.final
+
+
+def retrieved(api: LabelStudio, loop: Loop, version: str) -> dict[int, set[tuple[str, float]]]:
+    """Retrieve Predictions for all tasks; label and score of each instance of this version."""
+    api.retrieve_predictions(loop.project, loop.task_ids)
+    found = {}
+    for task in api.tasks(loop.project):
+        versions = [each["model_version"] for each in task["predictions"]]
+        assert len(versions) == len(set(versions)), task["id"]
+        (own,) = [each for each in task["predictions"] if each["model_version"] == version]
+        found[task["id"]] = {(r["value"][r["type"]][0], r["score"]) for r in own["result"]}
+    return found
+
+
+def stored(api: LabelStudio, loop: Loop) -> list[int]:
+    """Ids of all predictions."""
+    return [each["id"] for task in api.tasks(loop.project) for each in task["predictions"]]
+
+
+def backend_version(api: LabelStudio, backend_id: int) -> str:
+    """As Label Studio has it, which asks the backend for it."""
+    return str(api.call("GET", f"/api/ml/{backend_id}")["model_version"])
+
+
+def training_of(backend: BackendServer, project: Project) -> dict[str, Any]:
+    """What came of Start Training, when it is done."""
+    ends_at_s = time.monotonic() + TRAINING_TIMEOUT_S
+    while time.monotonic() < ends_at_s:
+        runs = httpx2.get(f"{backend.url}/training", trust_env=False).json()["projects"]
+        for run in runs:
+            if run["project"] == project.id and run["state"] == "done":
+                return dict(run)
+        time.sleep(0.2)
+    pytest.fail(f"Start Training did not end: {backend.log_text()[-2000:]}")
+
+
+def test_start_training_puts_better_thresholds_in_force(
+    loop: Loop,
+    api: LabelStudio,
+    commands: BulkCommands,
+    start_backend: MakeBackend,
+    redis: RedisServer,
+) -> None:
+    """A backend that shows far too much; what people deleted says so."""
+    loose = {"LABELVINO_SCORE_THRESHOLD": "0.1", "LABELVINO_REDIS_URL": redis.url}
+    backend = start_backend(LABELVINO_TUNE_ON_TRAINING="apply", **loose)
+    backend_id = api.connect_backend(loop.project, backend.url)
+    old_version = backend_version(api, backend_id)
+    before = retrieved(api, loop, old_version)
+    proposed = answer(commands, "proposed", "tune", "--project", loop.project.id, env=loose)
+    thresholds = proposed["thresholds"]
+    assert proposed["proposed"]
+    assert proposed["effect"]["low"] > 0
+    assert min(thresholds.values()) > 0.3
+
+    api.call("POST", f"/api/ml/{backend_id}/train", json={})
+    run = training_of(backend, loop.project)
+    assert run["outcome"] == "applied", run
+    new_version = backend_version(api, backend_id)
+    assert new_version != old_version
+    after = retrieved(api, loop, new_version)
+    assert after == {
+        task_id: {(label, score) for label, score in shown if score >= thresholds[label]}
+        for task_id, shown in before.items()
+    }
+    assert sum(map(len, after.values())) < sum(map(len, before.values())) / 2
+    known = stored(api, loop)
+    assert retrieved(api, loop, new_version) == after
+    assert stored(api, loop) == known
+
+    reset = commands.run("reset", "tune", "--project", str(loop.project.id), "--reset", env=loose)
+    assert reset.ended() == 0, reset.talk
+    assert backend_version(api, backend_id) == old_version

@@ -33,12 +33,14 @@ class Counts:
 
     total: Counter[str] = field(default_factory=Counter)
     by_label: Counter[tuple[str, str]] = field(default_factory=Counter)
+    by_image: Counter[int] = field(default_factory=Counter)  # all but what was kept
     reshaped_ious: list[float] = field(default_factory=list)
     final: int = 0
 
-    def add(self, fate: str, label: str) -> None:
+    def add(self, image_id: int, fate: str, label: str) -> None:
         self.total[fate] += 1
         self.by_label[fate, label] += 1
+        self.by_image[image_id] += fate != "kept"
 
 
 class TruthAnnotator:
@@ -61,23 +63,23 @@ class TruthAnnotator:
         for i, regions in enumerate(instances):
             label = _label(regions[0])
             if i not in partner:
-                self.counts.add("deleted", label)
+                self.counts.add(image_id, "deleted", label)
                 continue
             meant = objects[partner[i]]
             wanted = self._name(meant)
             if label != wanted:
-                self.counts.add("relabelled", label)
+                self.counts.add(image_id, "relabelled", label)
                 result += [_changed(each, polygonlabels=[wanted]) for each in regions]
             elif ious[i, partner[i]] >= GOOD_ENOUGH:
-                self.counts.add("kept", label)
+                self.counts.add(image_id, "kept", label)
                 result += [{**each, "origin": "prediction"} for each in regions]
             else:
-                self.counts.add("reshaped", label)
+                self.counts.add(image_id, "reshaped", label)
                 self.counts.reshaped_ious.append(float(ious[i, partner[i]]))
                 result += self._drawn(meant, wanted, size, like=regions[0])
         for j, meant in enumerate(objects):
             if j not in partner.values():
-                self.counts.add("added", self._name(meant))
+                self.counts.add(image_id, "added", self._name(meant))
                 result += self._drawn(meant, self._name(meant), size)
         self.counts.final += len(objects)
         return result
