@@ -68,6 +68,7 @@ class TaskChanges:
     created_at: datetime
     source: Source | None
     model_version: str
+    began_with_prediction: bool
     began_blank: bool
     lead_time_s: float | None
     instances: int
@@ -85,15 +86,14 @@ def compare(task: AnnotatedTask) -> tuple[TaskChanges, Matching]:
     predicted = read_instances(task.prediction.result if task.prediction is not None else ())
     matching = Matching(())
     if task.prediction is not None:
-        matching = match_instances(
-            predicted.instances, final.instances, same_ids=task.began_with_prediction
-        )
+        matching = match_instances(predicted.instances, final.instances, same_ids=task.has_parent)
     found = TaskChanges(
         task_id=task.task_id,
         annotation_id=task.annotation_id,
         created_at=task.created_at,
         source=task.source,
         model_version=task.prediction.model_version if task.prediction is not None else "",
+        began_with_prediction=task.began_with_prediction,
         began_blank=task.began_blank,
         lead_time_s=task.lead_time_s,
         instances=len(final.instances),

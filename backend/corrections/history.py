@@ -24,6 +24,7 @@ from backend.labelstudio.project_tasks import (
 from backend.runtime.errors import LabelStudioError
 
 Source = Literal["parent", "current"]
+_PREDICTED = ("prediction", "prediction-changed")  # origins
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class AnnotatedTask:
     lead_time_s       seconds that a person needed; None where Label Studio does not say
     prediction        None where the task has none that counts (the mark of a blank task does not)
     source            "parent": the annotation began with the prediction; "current": it is not known
-                      with what it began, so this is the task's prediction of the current version
+                      with which it began, so this is the task's one of the current version
     is_blank          the task was left without pre-annotation on purpose
     parent_annotation that it is a copy of, if any
     """
@@ -64,8 +65,14 @@ class AnnotatedTask:
     parent_annotation: int | None = None
 
     @property
-    def began_with_prediction(self) -> bool:
+    def has_parent(self) -> bool:
+        """Whether `prediction` is what the annotation began with, so that region ids are shared."""
         return self.source == "parent"
+
+    @property
+    def began_with_prediction(self) -> bool:
+        """Also with one that was deleted meanwhile: its regions still say where they come from."""
+        return self.has_parent or any(item.get("origin") in _PREDICTED for item in self.result)
 
     @property
     def began_blank(self) -> bool:

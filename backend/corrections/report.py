@@ -93,7 +93,7 @@ def _tasks(tasks: Sequence[TaskChanges], current_version: str) -> dict[str, Any]
     ]
     return {
         "annotations": len(tasks),
-        "began_with_prediction": sum(task.source == "parent" for task in tasks),
+        "began_with_prediction": sum(task.began_with_prediction for task in tasks),
         "compared_with_current_version": sum(task.source == "current" for task in tasks),
         "current_version": current_version,
         "left_blank": sum(task.began_blank for task in tasks),

@@ -72,8 +72,8 @@ def head_lines(report: Json) -> Iterator[str]:
         version = tasks["current_version"]
         of = f"prediction of version {version}" if version else "last prediction"
         yield (
-            f"Of {tasks['compared_with_current_version']} Label Studio does not say what they "
-            f"began with: they are compared with their task's {of}, which maybe nobody saw."
+            f"Of {tasks['compared_with_current_version']} Label Studio does not say which one they "
+            f"began with, if any: they are compared with their task's {of}, which maybe nobody saw."
         )
     if tasks["without_prediction"]:
         yield (

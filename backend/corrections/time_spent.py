@@ -42,9 +42,9 @@ def time_spent(tasks: Sequence[TaskChanges], seed: int = 0) -> dict[str, Any]:
     other          began with neither, as far as Label Studio says
     saved          1 - median of pre_annotated / median of left_blank; None without both
     """
-    began = [task for task in tasks if task.source == "parent"]
+    began = [task for task in tasks if task.began_with_prediction]
     blank = [task for task in tasks if task.began_blank]
-    other = [task for task in tasks if task.source != "parent" and not task.began_blank]
+    other = [task for task in tasks if not (task.began_with_prediction or task.began_blank)]
     groups = {
         "pre_annotated": began,
         "only_kept": [task for task in began if task_kind(task) == "only_kept"],

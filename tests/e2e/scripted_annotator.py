@@ -95,9 +95,8 @@ class ScriptedAnnotator:
         kind = "added" if "added" in fates else "edited" if fates - {"kept"} else "only_kept"
         parent = prediction["id"] if says_parent else None
         self.submit(task_id, result, lead_time_s, parent)
-        if says_parent:
-            self.log.kinds[task_id] = kind
-            self.log.times_s[task_id] = lead_time_s
+        self.log.kinds[task_id] = kind
+        self.log.times_s[task_id] = lead_time_s
 
     def draw(self, task_id: int, regions: Sequence[Row], lead_time_s: float, parent: int) -> None:
         """A task that was left blank: everything by hand."""

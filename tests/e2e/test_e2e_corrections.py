@@ -111,7 +111,7 @@ def test_tasks_are_counted_by_what_they_began_with(run: Run) -> None:
     assert tasks["annotations"] == SCENES - 1  # one was skipped
     assert tasks["left_blank"] == len(done.blank)
     assert tasks["compared_with_current_version"] == len(done.without_parent) == 1
-    began = SCENES - 1 - len(done.blank) - 1
+    began = SCENES - 1 - len(done.blank)
     assert (tasks["began_with_prediction"], tasks["without_prediction"]) == (began, 0)
     assert (tasks["current_version"], tasks["unread_regions"]) == (done.version, 0)
 

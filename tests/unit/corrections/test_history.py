@@ -35,7 +35,8 @@ def test_an_annotation_and_what_it_began_with() -> None:
     assert found.result == (CAR,)
     assert found.prediction is not None
     assert (found.prediction.id, found.prediction.result) == (2, (CAR,))
-    assert (found.source, found.began_with_prediction, found.is_blank) == ("parent", True, False)
+    assert (found.source, found.has_parent, found.is_blank) == ("parent", True, False)
+    assert found.began_with_prediction
 
 
 def test_the_annotation_saved_last_counts() -> None:
@@ -49,7 +50,7 @@ def test_without_a_parent_the_last_prediction_of_the_current_version_is_taken() 
     found = one(task(1, [annotation(1, CAR)], predictions))
     assert found.prediction is not None
     assert (found.prediction.id, found.source) == (2, "current")
-    assert not found.began_with_prediction
+    assert not (found.has_parent or found.began_with_prediction)
 
 
 def test_where_no_version_is_known_the_last_prediction_is_taken() -> None:
@@ -66,6 +67,18 @@ def test_a_prediction_of_another_version_does_not_count() -> None:
 def test_a_parent_that_was_deleted_is_no_parent() -> None:
     found = one(task(1, [annotation(1, CAR, parent=9)], [prediction(1, CAR)]))
     assert found.source == "current"
+
+
+@pytest.mark.parametrize("origin", ["prediction", "prediction-changed"])
+def test_regions_say_that_there_was_a_prediction_once(origin: str) -> None:
+    row = task(1, [annotation(1, CAR | {"origin": origin})], [prediction(1, version=BLANK_VERSION)])
+    found = one(row)
+    assert (found.has_parent, found.began_with_prediction, found.began_blank) == (
+        False,
+        True,
+        False,
+    )
+    assert not one(task(1, [annotation(1, CAR | {"origin": "manual"})], [])).began_with_prediction
 
 
 def test_a_task_left_blank_has_nothing_to_compare() -> None:

@@ -37,7 +37,7 @@ def done(
     """`began`: "parent", "current", "blank" or "none"."""
     return TaskChanges(
         1, 1, START + timedelta(days=day), began if began in ("parent", "current") else None,  # type: ignore[arg-type]
-        version, began == "blank", time_s, 2, changes,
+        version, began == "parent", began == "blank", time_s, 2, changes,
     )  # fmt: skip
 
 
