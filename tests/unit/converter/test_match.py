@@ -12,9 +12,9 @@ from matching import agreement as agreement_of_the_tests
 
 from backend.runtime.detections import MaskCrop
 from backend.runtime.engine import RawOutputs
+from backend.runtime.overlap import box_ious, mask_iou
 from converter.agreement import Agreement
 from converter.match import SCORE_TIE, Alone, Matching, Side, match
-from backend.runtime.overlap import box_ious, mask_iou
 
 Row = tuple[tuple[float, float, float, float], float, int]  # box, score, label
 CAR = ((10.0, 10.0, 30.0, 30.0), 0.9, 1)
