@@ -35,8 +35,9 @@ def doctor(
 ) -> None:
     """Find what keeps labelvino from working, and say what to do about it.
 
-    Looks at the model, the devices, the disk, Redis, the queue of bulk jobs and Label Studio with
-    the settings that 'serve' would have, and changes nothing. Ends with 1 if there is a problem.
+    Looks at the model, the devices, the disk, Redis, the queue of bulk jobs, tuned thresholds and
+    Label Studio with the settings that 'serve' would have, and changes nothing. Ends with 1 if
+    there is a problem.
     """
     from dataclasses import asdict
 
@@ -65,10 +66,12 @@ def _findings(settings: Settings, project: str | None) -> Iterator[Finding]:
     from backend.checkup.model import model_findings
     from backend.checkup.queue import queue_finding
     from backend.checkup.result_cache import redis_finding
+    from backend.checkup.tuned import tuned_finding
 
     yield from device_findings(settings.device)
     yield from model_findings(settings)
     yield from disk_findings(settings)
     yield redis_finding(settings)
+    yield tuned_finding(settings)
     yield queue_finding(settings)
     yield from label_studio_findings(settings, project)
