@@ -1,79 +1,79 @@
-"""A sheet of `labelvino review` over drawn scenes whose annotations have faults."""
+"""The documentation's pictures of `labelvino review`, on drawn scenes whose annotations are
+faulty."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.corrections.crop_sheets import write_sheets
-from backend.corrections.history import AnnotatedTask
-from backend.corrections.reviewer import Reviewer
+from playwright.sync_api import Playwright
+from queue_processes import BulkCommands
+from studio_api import LabelStudio, Project
+from studio_browser import StudioBrowser
+from studio_server import LEGACY_TOKEN, StudioServer
+
 from backend.demo import MODEL_PATH
 from backend.demo.pictures import encode_jpeg
-from backend.demo.scenes import FIRST_UNSEEN_SEED, Instance, Scene, draw_scene
-from backend.fair_pool import FairPool
+from backend.demo.scenes import CATEGORIES, FIRST_UNSEEN_SEED, Instance, Scene, draw_scene
 from backend.labelstudio.brush_rle import encode_brush
 from backend.labelstudio.config_writer import write_label_config
-from backend.labelstudio.label_config import parse_label_config
-from backend.predictor import Predictor, PredictorOptions
 from backend.runtime.detections import MaskCrop
-from backend.runtime.engine import Engine
-from backend.runtime.image import ImageLimits
 from backend.runtime.overlay import label_colours
 
-SCENES = 40
-LABEL = "umbrella"
+_SCENES = 40
+_LABEL = "umbrella"
+_LABELS = tuple(CATEGORIES.values())
+_CONFIG = write_label_config(_LABELS, ("brush",), label_colours(_LABELS))
+_WIDTH, _HEIGHT = 1280, 560
+_SHOWN = ("labelvino_review", "labelvino_missing", "labelvino_spurious", "labelvino_mislabelled")
 Row = dict[str, Any]
 
 
-class _Scenes:
-    """Drawn scenes by their address."""
-
-    def __init__(self, scenes: Mapping[str, Scene]) -> None:
-        self._scenes = scenes
-
-    def fetch(
-        self, url: str, *, task_id: int | None = None, deadline: float | None = None
-    ) -> bytes:
-        return encode_jpeg(self._scenes[url])
-
-
-def take_review_picture(folder: Path) -> Path:
-    """Of all sheets that it writes into `folder`, the one of umbrellas."""
-    scenes = {f"{n}.jpg": draw_scene(FIRST_UNSEEN_SEED + n) for n in range(1, SCENES + 1)}
-    engine = Engine(MODEL_PATH, device="CPU", precision="f32")
-    labels = engine.contract.label_names
-    xml = write_label_config(labels, ("brush",), label_colours(labels))
-    pool = FairPool(2)
+def take_review_pictures(playwright: Playwright, folder: Path) -> tuple[Path, Path]:
+    """PNGs in `folder`: the sheet of umbrellas, and the Data Manager with the review's columns."""
+    studio = StudioServer(folder, folder)
+    api = LabelStudio(studio.url, f"Token {LEGACY_TOKEN}")
+    env = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": LEGACY_TOKEN}
+    commands = BulkCommands(folder, env)
+    browser = StudioBrowser(playwright, studio.url, folder / "profile", folder)
     try:
-        predictor = Predictor(engine, _Scenes(scenes), PredictorOptions(), pool)
-        reviewer = Reviewer(predictor, predictor.plan(xml), pool, 0.3)
-        reviewer.add([_annotated(n, scene) for n, scene in enumerate(scenes.values(), start=1)])
+        project = _annotated_project(api)
+        given = ["review", "--project", str(project.id), "--model", str(MODEL_PATH), "--write"]
+        ran = commands.run("review", *given, "--sheets", str(folder / "sheets"))
+        if ran.ended() != 0:
+            raise RuntimeError(f"the review of the pictures failed: {ran.talk}")
+        table = _data_manager(api, browser, project, folder)
     finally:
-        pool.close()
-    written = write_sheets(
-        folder, reviewer.findings(), parse_label_config(xml), _Scenes(scenes), ImageLimits()
-    )
-    return next(path for path in written if path.name.startswith(f"review-{LABEL}"))
+        browser.close()
+        commands.close()
+        api.close()
+        studio.stop()
+    return folder / "sheets" / f"review-{_LABEL}-1.png", table
 
 
-def _annotated(number: int, scene: Scene) -> AnnotatedTask:
+def _annotated_project(api: LabelStudio) -> Project:
+    project = api.create_project("Beach and table", _CONFIG)
+    scenes = [draw_scene(FIRST_UNSEEN_SEED + number) for number in range(1, _SCENES + 1)]
+    pictures = [(f"scene-{n:02}.jpg", encode_jpeg(scene)) for n, scene in enumerate(scenes)]
+    for number, (task_id, scene) in enumerate(
+        zip(api.upload(project, pictures), scenes, strict=True), start=1
+    ):
+        body = {"result": _faulty(number, scene), "lead_time": 40.0}
+        api.call("POST", f"/api/tasks/{task_id}/annotations/", json=body)
+    return project
+
+
+def _faulty(number: int, scene: Scene) -> list[Row]:
     """The scene's truth with a fault: a kite is called umbrella, an umbrella invented or lost."""
     result = []
     for i, instance in enumerate(scene.instances):
         mistaken = number % 3 == 0 and instance.name == "kite"
-        if number % 3 == 2 and instance.name == LABEL:
+        if number % 3 == 2 and instance.name == _LABEL:
             continue
-        result.append(_region(f"{i}", instance, LABEL if mistaken else instance.name, scene))
-        if number % 3 == 1 and instance.name == LABEL:
-            result.append(_region(f"{i}-twice", instance, LABEL, scene, mirrored=True))
-    now = datetime.now(UTC)
-    data = {"image": f"{number}.jpg"}
-    return AnnotatedTask(
-        number, data, number, tuple(result), None, now, now, None, None, None, False
-    )
+        result.append(_region(f"r{i}", instance, _LABEL if mistaken else instance.name, scene))
+        if number % 3 == 1 and instance.name == _LABEL:
+            result.append(_region(f"r{i}-twice", instance, _LABEL, scene, mirrored=True))
+    return result
 
 
 def _region(
@@ -87,3 +87,27 @@ def _region(
         "original_width": width, "original_height": height, "image_rotation": 0,
         "value": {"format": "rle", "rle": rle, "brushlabels": [label]},
     }  # fmt: skip
+
+
+def _data_manager(api: LabelStudio, browser: StudioBrowser, project: Project, folder: Path) -> Path:
+    """A tab that is sorted by the review, with its columns."""
+    columns = api.call("GET", "/api/dm/columns/", params={"project": project.id})["columns"]
+    names = [f"tasks:{'data.' if c.get('parent') == 'data' else ''}{c['id']}" for c in columns]
+    shown = {"tasks:id", "tasks:data.image", *(f"tasks:data.{name}" for name in _SHOWN)}
+    hidden = [name for name in names if name not in shown]
+    data = {
+        "title": "Review", "type": "list", "target": "tasks",
+        "ordering": [f"-tasks:data.{_SHOWN[0]}"],
+        "hiddenColumns": {"explore": hidden, "labeling": hidden},
+        "columnsDisplayType": {f"tasks:data.{name}": "Number" for name in _SHOWN},
+    }  # fmt: skip
+    body = {"project": project.id, "data": data}
+    tab = api.call("POST", "/api/dm/views/", json=body)["id"]
+    page = browser.page
+    page.set_viewport_size({"width": _WIDTH, "height": _HEIGHT})
+    page.goto(f"{api.url}/projects/{project.id}/data?tab={tab}")
+    page.wait_for_selector("[data-testid=table-row], .dm-table__row, .dm-row", timeout=20_000)
+    page.wait_for_timeout(2500)
+    picture = folder / "review-tasks.png"
+    page.screenshot(path=picture)
+    return picture

@@ -15,7 +15,7 @@ from corrections_picture import take_corrections_pictures
 from demo_process import DemoProcess
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
-from review_picture import take_review_picture
+from review_picture import take_review_pictures
 from rich.console import Console
 from rich.text import Text
 from studio_api import Project
@@ -36,13 +36,12 @@ def take_pictures(target: Path) -> None:
         page = folder / "comparison.png"
         take_comparison_picture(playwright, folder, page)
         _write(page.read_bytes(), target / "comparison.jpg")
-        corrections = folder / "corrections"
-        corrections.mkdir()
-        head, task = take_corrections_pictures(playwright, corrections)
+        head, task = take_corrections_pictures(playwright, _new(folder / "corrections"))
         _write(head.read_bytes(), target / "corrections.png")
         _write(task.read_bytes(), target / "corrections-task.jpg")
-        sheet = take_review_picture(folder / "sheets")
+        sheet, columns = take_review_pictures(playwright, _new(folder / "review"))
         _write(sheet.read_bytes(), target / "review-sheet.jpg")
+        _write(columns.read_bytes(), target / "review-tasks.png")
         demo = DemoProcess(folder / "demo", folder)
         try:
             account = (demo.user, demo.password)
@@ -55,6 +54,11 @@ def take_pictures(target: Path) -> None:
                 browser.close()
         finally:
             demo.end()
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _label_studio(browser: StudioBrowser, demo: DemoProcess, target: Path) -> None:
