@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.corrections.instances import Box, Frame, Instance, Kind, View
-from backend.labelstudio.region_plan import RegionPlan, Target
+from backend.labelstudio.region_plan import RegionPlan
 from backend.runtime.detections import Detections
 
 
@@ -17,7 +17,7 @@ def detected_instances(
     frame = Frame(to_name, item_index, found.width, found.height)
     instances = []
     for i in range(len(found)):
-        labels = {target.tag.written: target for target in plan.targets[int(found.labels[i])]}
+        labels = dict.fromkeys(t.tag.written for t in plan.targets[int(found.labels[i])])
         if not labels:
             continue
         mask = found.masks[i].trimmed() if found.masks is not None else None
@@ -28,15 +28,10 @@ def detected_instances(
         if mask is not None:
             rows, columns = mask.pixels.shape
             box = float(mask.x), float(mask.y), float(mask.x + columns), float(mask.y + rows)
-        for k, (label, target) in enumerate(labels.items()):
+        kind: Kind = "rectangle" if mask is None else "polygon"
+        for k, label in enumerate(labels):
             region_id = f"{i}.{k}"
-            kind = "rectangle" if mask is None else _kind(target)
-            view = View(kind, target.control.name, mask, box, (region_id,), "prediction")
+            view = View(kind, "", mask, box, (region_id,), "prediction")
             score = float(found.scores[i])
             instances.append(Instance(label, score, frame, region_id, (view,)))
     return instances
-
-
-def _kind(target: Target) -> Kind:
-    """Of the mask's outline: a rectangle control shows a mask's box, which is not compared."""
-    return "brush" if target.control.kind == "brush" else "polygon"

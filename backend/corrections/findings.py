@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -70,7 +70,8 @@ def review_image(
     `detected`: descending scores; `known`: labels that the model can give. What is annotated with
     another label is not judged, and nothing is missing where it lies.
     """
-    ious = overlaps(detected, annotated)
+    # Of several controls the one that stands for the instance: it is what people corrected.
+    ious = overlaps(detected, [replace(each, views=(each.main,)) for each in annotated])
     scores = np.array([each.score or 0.0 for each in detected])
     findings = _missing(detected, annotated, ious, min_confidence)
     seen = []

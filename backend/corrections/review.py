@@ -70,7 +70,7 @@ def run_review(settings: Settings, wishes: ReviewWishes) -> None:
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         print_findings(findings, wishes.limit)
-    _tell(project, version, reviewer)
+    _tell(project, version, reviewer, findings)
     if reviewer.failed:
         raise SystemExit(1)
 
@@ -143,8 +143,9 @@ def _number(findings: Sequence[TaskFinding], kind: str) -> int:
     return sum(each.finding.kind == kind for each in findings)
 
 
-def _tell(project: Project, version: str, reviewer: Reviewer) -> None:
-    findings = reviewer.findings()
+def _tell(
+    project: Project, version: str, reviewer: Reviewer, findings: Sequence[TaskFinding]
+) -> None:
     counts = ", ".join(f"{_number(findings, kind)} likely {kind}" for kind in KINDS)
     click.echo(
         f"project {project.shown}: {len(reviewer.task_ids)} tasks with {reviewer.instances} "

@@ -200,6 +200,23 @@ def count(sheet: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((sheet == colour).all(axis=2).sum())
 
 
+def test_each_image_of_a_task_is_looked_at(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio.project["label_config"] = CONFIG.replace('value="$image"', 'valueList="$pages"')
+    second = {"item_index": 1}
+    task_id = annotate(
+        studio, drawn("p", PERSON, "person"), drawn("c", CAR, "car"),
+        drawn("p2", PERSON, "person") | second,
+    )  # fmt: skip
+    studio.tasks[task_id] = {"pages": ["/data/upload/a.png", "/data/upload/b.png"]}
+    assert review(studio, tmp_path, "--json", "--sheets", tmp_path / "sheets") == 0
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["kind"], finding["item_index"]) == ("missing", 1)
+    assert finding["model_label"] == "car"
+    assert count(sheets(tmp_path / "sheets")["review-car-1.png"], SEEN) > 300
+
+
 def sheets(folder: Path) -> dict[str, np.ndarray]:
     return {path.name: np.asarray(Image.open(path)) for path in folder.iterdir()}
 

@@ -97,3 +97,13 @@ def test_sure_of_what_is_never_overlooked() -> None:
     assert 0.3 < mixed.share_seen(bus) < 0.6
     small = instances(polygon("s", 0, 0, 2, 2))[0]
     assert always.share_seen(small) == 0.5
+
+
+def test_of_several_controls_the_corrected_one_counts() -> None:
+    left = polygon("3-0", 10, 10, 20, 20, origin="prediction")
+    corrected = brush("3.1-0", 60, 10, 20, 20, origin="prediction-changed")
+    annotated = instances(left, corrected)
+    assert found(detected((0.9, polygon("1", 60, 10, 20, 20))), annotated) == []
+    assert kinds(found(detected((0.9, polygon("1", 10, 10, 20, 20))), annotated)) == [
+        ("missing", 0.9, "car")
+    ]
