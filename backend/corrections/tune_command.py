@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 from rich.console import Console
 
+from backend.bulk.interruption import terminated_as_interrupted
 from backend.cache_access import open_result_cache
 from backend.corrections.project_tuning import ProjectTuning, TuningWork
 from backend.corrections.tuning_options import tuning_options
@@ -49,7 +50,7 @@ def run_tune(settings: Settings, wishes: TuneWishes) -> None:
     """Raises LabelvinoError."""
     store = open_tuned_store(settings)
     api = open_api(settings)
-    with api.client:
+    with terminated_as_interrupted(), api.client:
         project = api.project(wishes.project)
         if wishes.reset:
             _reset(settings, store, project, as_json=wishes.as_json)

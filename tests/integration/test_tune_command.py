@@ -12,6 +12,9 @@ from click.testing import CliRunner
 from stand_in_studio import StandInStudio, running
 from tuning_site import UID, corrected, site_settings
 
+from backend.bulk.chunk import ChunkOptions
+from backend.bulk.order import Order
+from backend.bulk.selection import Selection
 from backend.cli import cli
 from backend.corrections.tune_command import TuneWishes, run_tune
 from backend.runtime.errors import LabelStudioError
@@ -132,6 +135,49 @@ def test_thresholds_of_the_command_that_predicts(
     found = thresholds_of(settings, UID, digest, ("person", "car", "traffic light"))
     assert sorted(found) == ["car", "person"]
     assert thresholds_of(settings, "1.1", digest, ("person", "car")) == {}
+
+
+def bulk(studio: StandInStudio, settings: Settings, *arguments: str) -> str:
+    """A bulk command; the model version that it tells."""
+    given = [
+        *arguments, "--project", "1", "--model", settings.model, "--device", "CPU",
+        "--label-studio-url", studio.url, "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(cli, list(map(str, given)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return str(json.loads(done.stdout)["model_version"])
+
+
+def test_bulk_commands_use_the_tuned_thresholds(
+    studio: StandInStudio,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0" * 40)
+    monkeypatch.setenv("LABELVINO_STATE_DIR", str(tmp_path / "state"))
+    settings = site_settings(studio, tmp_path)
+    before = bulk(studio, settings, "prelabel")
+    old = {labels_of(row) for row in studio.predictions.values()}
+    tuned(settings, capsys, apply=True)
+    after = bulk(studio, settings, "rethreshold")
+    assert before != after
+    assert {row["model_version"] for row in studio.predictions.values()} == {after}
+    assert len(studio.predictions) == 80
+    assert (old, {labels_of(row) for row in studio.predictions.values()}) == ({"car"}, {"person"})
+    assert bulk(studio, settings, "prelabel") == after
+    assert len(studio.predictions) == 80
+
+
+def labels_of(prediction: dict[str, Any]) -> str:
+    return " ".join(region["value"]["rectanglelabels"][0] for region in prediction["result"])
+
+
+def test_a_queue_s_jobs_carry_the_tuned_thresholds() -> None:
+    """So that a worker on another machine needs no state of its own."""
+    chunk = ChunkOptions(Selection())
+    order = Order(1, "p", "toy-1-2", "c", "{}", chunk, tuned=(("person", 0.3),))
+    assert Order.from_json(json.loads(json.dumps(order.to_json()))) == order
 
 
 def test_options_that_go_not_together() -> None:
