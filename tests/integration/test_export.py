@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -193,6 +197,38 @@ def test_a_broken_off_export_leaves_the_one_of_before(
     assert "Label Studio failed" in capsys.readouterr().err
     assert (tmp_path / "instances.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["instances.json"]
+
+
+def test_a_stop_leaves_the_export_of_before(studio: StandInStudio, tmp_path: Path) -> None:
+    """SIGTERM, as Docker sends it, while an image is being fetched."""
+    annotate(studio, polygon("a", 0, 0, 10, 10))
+    assert export(studio, tmp_path) == 0
+    before = (tmp_path / "instances.json").read_bytes()
+    annotate(studio, polygon("b", 0, 0, 20, 10))
+    asked, answer = threading.Event(), threading.Event()
+
+    def hold(_method: str, path: str) -> None:
+        if path.startswith("/data/"):
+            asked.set()
+            answer.wait(30)
+
+    studio.before = hold
+    command = [Path(sys.executable).with_name("labelvino"), "export", "--project", "1",
+               "--label-studio-url", studio.url, "--coco", tmp_path, "--images"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[1]
+    finally:
+        answer.set()
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert said.endswith("labelvino: interrupted\n")
+    assert "Traceback" not in said
+    assert (tmp_path / "instances.json").read_bytes() == before
+    assert not list((tmp_path / "images").iterdir())
 
 
 @pytest.fixture
