@@ -67,18 +67,20 @@ class Sample:
     def tasks(self) -> int:
         return len(self.pool.rows)
 
-    def best(self, curve: LabelCurves, weights: Numbers | None = None) -> int:
-        """Place in GRID of the least loss, for a label with the prior's help.
+    def best(self, curve: LabelCurves) -> int:
+        """Place in GRID of the least loss, for a label with the prior's help."""
+        everything = np.ones(self.tasks)
+        return int(self._best(curve, everything, self._prior(everything)))
 
-        `weights` [T]: how often each task counts; None: once.
-        """
-        weights = np.ones(self.tasks) if weights is None else weights
-        own = weights[curve.rows]
-        shown, objects = np.tensordot(own, curve.shown, 1), own @ curve.objects
+    def _best(
+        self, curve: LabelCurves, weights: Numbers, prior: tuple[Numbers, Numbers]
+    ) -> npt.NDArray[np.intp]:
+        """`weights` [..., T]: how often each task counts; `prior`: of the same weights."""
+        own = weights[..., curve.rows]
+        shown, objects = np.tensordot(own, curve.shown, 1), np.asarray(own @ curve.objects)
         if curve is not self.pool:
-            prior, prior_objects = self._prior(weights)
-            shown, objects = shown + prior, objects + prior_objects
-        return _middle_of_least(self.loss.of(shown, objects, axis=0))
+            shown, objects = shown + prior[0], objects + prior[1]
+        return _middle_of_least(self.loss.of(shown, objects[..., None], axis=-2))
 
     def held_out(self, curve: LabelCurves) -> Numbers:
         """Counts [R, 3] with thresholds that were chosen without the task's own fold.
@@ -86,10 +88,10 @@ class Sample:
         A mean over the repeats, so that they do not depend on one way to make folds.
         """
         found = np.zeros_like(curve.old)
-        for fold in self.chance.folds():
+        for fold, prior in self._left_out:
             mine = fold[curve.rows]
             if mine.any():
-                place = self.best(curve, 1.0 - fold)
+                place = int(self._best(curve, 1.0 - fold, prior))
                 found += mine[:, None] * curve.shown[:, :, place]
         return found / self.chance.repeats
 
@@ -150,18 +152,17 @@ class Sample:
 
     def best_interval(self, curve: LabelCurves, tail: float) -> Interval:
         """The best threshold, and where it lies in draws of the tasks."""
-        own = self.chance.draws[:, curve.rows]
-        shown, objects = np.tensordot(own, curve.shown, 1), own @ curve.objects
-        if curve is not self.pool:
-            prior, prior_objects = self._drawn_prior
-            shown, objects = shown + prior, objects + prior_objects
-        losses = self.loss.of(shown, objects[:, None], axis=1)
-        drawn = np.array([GRID[_middle_of_least(row)] for row in losses])
+        drawn = GRID[self._best(curve, self.chance.draws, self._drawn_prior)]
         return interval(float(GRID[self.best(curve)]), drawn, tail)
 
     @cached_property
     def _drawn_prior(self) -> tuple[Numbers, Numbers]:
         return self._prior(self.chance.draws)
+
+    @cached_property
+    def _left_out(self) -> list[tuple[Numbers, tuple[Numbers, Numbers]]]:
+        """Each fold, with the prior of the tasks outside of it."""
+        return [(fold, self._prior(1.0 - fold)) for fold in self.chance.folds()]
 
     def _prior(self, weights: Numbers) -> tuple[Numbers, Numbers]:
         """Counts [..., 3, G] and objects [...] of some examples of an average label."""
@@ -198,13 +199,15 @@ def within(curves: Sequence[LabelCurves], chosen: npt.NDArray[np.bool_]) -> list
     return found
 
 
-def _middle_of_least(losses: Numbers) -> int:
-    """Place of the least; in the middle of the first stretch where it is so.
+def _middle_of_least(losses: Numbers) -> npt.NDArray[np.intp]:
+    """Place of the least along the last axis; in the middle of the first stretch where it is so.
 
     Between two scores all thresholds are alike, and the middle is farthest from both.
     """
-    alike = losses <= losses.min() + _ALIKE
-    first = int(np.argmax(alike))
-    others = np.flatnonzero(~alike[first:])
-    last = first + int(others[0]) - 1 if len(others) else len(losses) - 1
-    return (first + last) // 2
+    alike = losses <= losses.min(axis=-1, keepdims=True) + _ALIKE
+    first = np.argmax(alike, axis=-1)
+    places = np.arange(losses.shape[-1])
+    behind = ~alike & (places > np.asarray(first)[..., None])
+    end = np.where(behind.any(axis=-1), np.argmax(behind, axis=-1), losses.shape[-1])
+    middle: npt.NDArray[np.intp] = np.asarray((first + end - 1) // 2)
+    return middle
