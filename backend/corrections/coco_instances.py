@@ -55,8 +55,8 @@ def _segmentation(
 def _drawn(result: Sequence[Row], view: View) -> Mapping[str, Any]:
     """Outlines in percent of a control's regions, by id; of equal ids the first, as it is read."""
     found: dict[str, Any] = {}
-    for item in result:
-        region_id = str(item.get("id") or "")
-        if item.get("from_name") == view.control and region_id in view.region_ids:
+    for item in (item for item in result if isinstance(item, Mapping)):
+        region_id, control = str(item.get("id") or ""), str(item.get("from_name") or "")
+        if control == view.control and region_id in view.region_ids:
             found.setdefault(region_id, outline_percent(item))
     return found

@@ -29,6 +29,7 @@ _KINDS: dict[str, Kind] = {
 _UNREAD = frozenset({"bitmask", "bitmasklabels", "vector", "vectorlabels"})  # they have an area
 _OUR_ID = re.compile(r"(([0-9a-f]{8}-)?(?:\d+:)?\d+)(?:\.\d+)?-\d+")
 _ORIGINS = ("prediction-changed", "manual", "", "prediction")  # the first one of parts counts
+_MOST_PIXELS = 1 << 28  # sizes are what a stored annotation says, and masks cost memory
 _SAME_BOX = 0.5  # IoU from which on a rectangle frames a mask of its label
 
 
@@ -139,7 +140,9 @@ def read_instances(result: Sequence[Row]) -> Reading:
 
     Points, relations, and answers for the whole image are no regions and are left aside.
     """
-    regions, unread = _regions(result)
+    objects = [item for item in result if isinstance(item, Mapping)]
+    regions, unread = _regions(objects)
+    unread += ["a region that is no object"] * (len(result) - len(objects))
     views: dict[tuple[Frame, str, str], dict[tuple[str, Kind], list[_Region]]] = {}
     for region in regions:
         parts = views.setdefault((region.frame, region.key, region.label), {})
@@ -188,7 +191,7 @@ def _regions(result: Sequence[Row]) -> tuple[list[_Region], list[str]]:
         elif kind in _KINDS:
             try:
                 found[region_id] = _region(item, region_id, labels.get(region_id, ""))
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 unread.append(f"region {region_id}: {type(error).__name__}: {error}")
     return list(found.values()), unread
 
@@ -205,9 +208,9 @@ def _labels(result: Sequence[Row]) -> dict[str, str]:
 
 
 def _region(item: Row, region_id: str, label: str) -> _Region:
-    """Raises KeyError, TypeError or ValueError for a damaged one."""
+    """Raises KeyError, TypeError, ValueError or OverflowError for a damaged one."""
     width, height = int(item["original_width"]), int(item["original_height"])
-    if width < 1 or height < 1:
+    if width < 1 or height < 1 or width * height > _MOST_PIXELS:
         raise ValueError(f"an image of {width}x{height} pixels")
     if item.get("image_rotation"):
         raise ValueError("the image was turned in Label Studio")

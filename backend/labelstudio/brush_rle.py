@@ -53,7 +53,10 @@ def decode_brush(rle: list[int], width: int, height: int) -> npt.NDArray[np.bool
 
     Raises ValueError for a damaged list or one of another size.
     """
-    data = np.array(rle, np.uint8).tobytes()
+    try:
+        data = bytes(list(rle))  # of a number, bytes() would make so many zeros
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the brush mask is no list of bytes: {error}") from error
     at = 0
 
     def read(count: int) -> int:

@@ -36,7 +36,7 @@ def region_crop(region: Mapping[str, Any], width: int, height: int) -> MaskCrop 
         if points is None:
             return None
         return rasterise_polygon(points / 100 * (width, height), width, height)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -97,8 +97,10 @@ def _ellipse_points(value: Mapping[str, Any], region: Mapping[str, Any]) -> F64:
     """Label Studio turns an ellipse around its centre, in pixels."""
     across, down = _pixels_per_percent(region)
     angles = np.linspace(0, _FULL_TURN, _ELLIPSE_CORNERS, endpoint=False)
-    a = float(value["radiusX"]) * across * np.cos(angles)
-    b = float(value["radiusY"]) * down * np.sin(angles)
+    radii = float(value["radiusX"]) * across, float(value["radiusY"]) * down
+    if not all(map(math.isfinite, radii)):
+        raise ValueError("an ellipse that is not finite")
+    a, b = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
     turn = math.radians(float(value.get("rotation") or 0))
     x = float(value["x"]) + (a * math.cos(turn) - b * math.sin(turn)) / across
     y = float(value["y"]) + (a * math.sin(turn) + b * math.cos(turn)) / down

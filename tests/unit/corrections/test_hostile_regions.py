@@ -1,0 +1,69 @@
+"""Whatever Label Studio has stored: a region is read, or it is said that it is not."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from corrected import brush, polygon, rectangle, region
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.corrections.coco_instances import coco_annotation
+from backend.corrections.instances import read_instances
+from backend.labelstudio.brush_rle import decode_brush
+
+GOOD = [
+    polygon("0-0", 10, 10, 20, 20, score=0.5, origin="prediction"),
+    brush("b", 5, 5, 10, 10),
+    rectangle("r", 1, 1, 30, 30),
+    region("e", "ellipse", "car", {"x": 40, "y": 50, "radiusX": 20, "radiusY": 30, "rotation": 9}),
+]
+ODD: list[Any] = [
+    None, "", "x", [], {}, {"a": 1}, -1, 0, 1.5, True, 10**12, float("inf"), float("nan"), "1e5",
+    [None], [[1]], [[1, 2], [3, None], [5, 6]], [["a", "b"]] * 4, [[1, 2, 3]] * 3, [300] * 40,
+]  # fmt: skip
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> list[Any]:
+    """Good regions, of which one field, or a whole one, is something else."""
+    result: list[Any] = copy.deepcopy(GOOD)
+    for _ in range(draw(st.integers(1, 3))):
+        item = result[draw(st.integers(0, len(GOOD) - 1))]
+        part = draw(st.sampled_from([item, item.get("value")]))
+        if not isinstance(part, dict) or not part:
+            continue
+        name = draw(st.sampled_from(sorted(part)))
+        part[name] = draw(st.sampled_from(ODD))
+    if draw(st.booleans()):
+        result.append(draw(st.sampled_from(ODD)))
+    return result
+
+
+@given(damaged())
+def test_nothing_that_is_stored_breaks_the_reading(result: list[Any]) -> None:
+    reading = read_instances(result)
+    for instance in reading.instances:
+        for segmentation in ("as-drawn", "polygon", "rle"):
+            found = coco_annotation(instance, result, segmentation)  # type: ignore[arg-type]
+            assert found is None or found["area"] > 0
+
+
+def test_what_is_no_region_at_all_is_counted() -> None:
+    found = read_instances([*GOOD, None, "x", 3])  # type: ignore[list-item]
+    assert len(found.instances) == 4
+    assert found.unread == ("a region that is no object",) * 3
+
+
+def test_a_size_that_no_image_has_costs_no_memory() -> None:
+    huge = polygon("p", 0, 0, 50, 50, original_width=10**6, original_height=10**6)
+    (said,) = read_instances([huge]).unread
+    assert "1000000x1000000" in said
+
+
+@pytest.mark.parametrize("rle", [10**12, [300], [-1], ["a"], [None], None, {"a": 1}])
+def test_no_list_of_bytes_is_no_brush_mask(rle: Any) -> None:
+    with pytest.raises(ValueError, match="brush mask"):
+        decode_brush(rle, 4, 4)
