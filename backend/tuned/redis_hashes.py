@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from backend.redis_store import RETRY_AFTER_S, redis_reason
 from backend.tuned.record import checked_place
@@ -44,6 +44,8 @@ class TunedHashes:
                 raise StateError(f"{self.where} does not answer.")
         try:
             found: Any = self._client.hget(NAMESPACE + project, short(model_digest))
+        except ResponseError as error:  # it answers, but not for this project
+            raise self._failed(error) from error
         except RedisError as error:
             with self._lock:
                 self._retry_at_s = self._clock() + RETRY_AFTER_S

@@ -22,6 +22,7 @@ from backend.cache_access import open_result_cache
 from backend.corrections.on_training import open_training_desk
 from backend.fair_pool import FairPool
 from backend.model_slot import ModelSlot
+from backend.protocol import parse_event
 from backend.server import create_app
 from backend.serving import open_predictor
 from backend.tuned.access import open_tuned_reader, open_tuned_store
@@ -81,6 +82,15 @@ def predicted(client: httpx2.Client, project: str = UID) -> tuple[str, list[str]
     body = {"tasks": [task], "label_config": CONFIG, "project": project}
     (result,) = client.post("/predict", json=body).json()["results"]
     return result["model_version"], [r["value"]["rectanglelabels"][0] for r in result["result"]]
+
+
+def test_the_event_of_a_real_label_studio(shared_dir: Path) -> None:
+    recorded = json.loads((shared_dir / "label-studio" / "requests.json").read_text())
+    bodies = {request["label"]: request["body"] for request in recorded}
+    event = parse_event(json.dumps(bodies["auth_train"]).encode())
+    assert (event.action, event.project_id) == ("START_TRAINING", 1)
+    event = parse_event(json.dumps(bodies["auth_webhook"]).encode())
+    assert (event.action, event.project_id) == ("ANNOTATION_CREATED", 1)
 
 
 def test_report_changes_nothing(studio: StandInStudio, tmp_path: Path) -> None:
