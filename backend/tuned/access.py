@@ -32,14 +32,14 @@ def open_tuned_store(settings: Settings) -> TunedStore:
 
 
 def open_tuned_reader(settings: Settings) -> TunedReader:
-    """For a server: where there is no place for the state, the log says so, and it has none.
+    """For a server: where there is no place for the state, the log says so, and none is tuned.
 
     Raises SettingsError for a Redis address that cannot be one.
     """
     try:
         return TunedReader(open_tuned_store(settings))
     except StateError as error:
-        log.warning("%s", error)
+        log.info("%s", error)  # it matters to whoever tunes, and is an error then
         return TunedReader()
 
 

@@ -120,6 +120,7 @@ def test_no_place_for_the_state(
 
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setattr(Path, "home", no_home)
+    caplog.set_level(logging.INFO)
     with pytest.raises(StateError, match="LABELVINO_STATE_DIR"):
         open_tuned_store(load_settings())
     assert thresholds_of(load_settings(), PROJECT, MODEL, LABELS) == {}
