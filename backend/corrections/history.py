@@ -171,9 +171,7 @@ def _annotated(
         task_id=int(row["id"]),
         data=row["data"],
         annotation_id=int(annotation["id"]),
-        result=tuple(
-            item for item in annotation["result"] or () if item.get("from_name") not in prompts
-        ),
+        result=tuple(each for each in annotation["result"] or () if not _is_of(each, prompts)),
         lead_time_s=None if lead_time is None else float(lead_time),
         created_at=_time(annotation["created_at"]),
         updated_at=_time(annotation["updated_at"]),
@@ -183,6 +181,10 @@ def _annotated(
         is_blank=is_blank,
         parent_annotation=None if parent_annotation is None else int(parent_annotation),
     )
+
+
+def _is_of(item: object, controls: Collection[str]) -> bool:
+    return isinstance(item, Mapping) and str(item.get("from_name")) in controls
 
 
 def _of_version(predictions: Sequence[StoredPrediction], version: str) -> StoredPrediction | None:

@@ -6,11 +6,12 @@ import copy
 from typing import Any
 
 import pytest
-from corrected import brush, polygon, rectangle, region
+from corrected import annotation, brush, polygon, rectangle, region, task
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.corrections.coco_instances import coco_annotation
+from backend.corrections.history import tasks_of_row
 from backend.corrections.instances import read_instances
 from backend.labelstudio.brush_rle import decode_brush
 
@@ -55,6 +56,12 @@ def test_what_is_no_region_at_all_is_counted() -> None:
     found = read_instances([*GOOD, None, "x", 3])  # type: ignore[list-item]
     assert len(found.instances) == 4
     assert found.unread == ("a region that is no object",) * 3
+
+
+def test_a_task_with_such_an_annotation_is_read() -> None:
+    row = task(1, [annotation(1, *GOOD, None, {"id": "x", "from_name": ["odd"]})], [])  # type: ignore[arg-type]
+    (found,) = tasks_of_row(row, prompts=("polygon",))
+    assert len(found.result) == len(GOOD) + 2 - 1
 
 
 def test_a_size_that_no_image_has_costs_no_memory() -> None:
