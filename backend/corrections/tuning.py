@@ -5,7 +5,7 @@
    threshold of all labels; else all keep theirs.
 2. Each label with enough examples has a best threshold of its own. It is drawn towards that of all
    labels, as if some further examples of an average label had been seen, and must pass the same
-   test against step 1, with an interval that is wider the more labels are tested.
+   test against step 1, with an interval that is the wider the more labels are tested.
 3. What to expect: the whole of it is repeated without a part of the tasks, and measured there.
 
 Intervals come from drawing tasks anew (bootstrap), since the regions of an image go together.
@@ -75,8 +75,8 @@ class LabelTuning:
 
     threshold   the new one; the old one where nothing is changed
     best        the best of its own, drawn towards that of all labels, with its interval
-    gain        on tasks that were not looked at, against step 1, with an interval widened for the
-                number of labels; a loss is negative; None where there are too few examples
+    gain        against step 1: on tasks that were not looked at, between bounds that hold for all
+                thresholds and labels at once; a loss is negative; None with too few examples
     before, now counts at the old and the new threshold
     """
 
