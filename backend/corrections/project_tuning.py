@@ -94,7 +94,8 @@ class TuningWork:
         evidence: list[TaskEvidence] = []
         left_out: dict[int, str] = {}
         if in_force.tunable:
-            tasks = annotated_tasks(self.api, project)
+            # Predictions are made anew from the candidates: which one was shown does not matter.
+            tasks = annotated_tasks(self.api, project, current_version="")
             for task_id, outcome in self._judged(tasks, plan, floor):
                 if isinstance(outcome, TaskEvidence):
                     evidence.append(outcome)

@@ -169,8 +169,8 @@ def _label(found: ProjectTuning, label: LabelTuning) -> dict[str, Any]:
 def _effect(found: ProjectTuning, effect: Interval) -> str:
     if found.options.objective == "effort":
         before = found.tuning.loss_before
-        share = f", {effect.middle / before:+.0%} of {before:.1f} s" if before else ""
-        return f"{effect.middle:.1f} s a task ({effect.low:.1f} to {effect.high:.1f}{share})"
+        share = f", {effect.middle / before:.0%} of {before:.1f} s" if before else ""
+        return f"{effect.middle:.1f} s a task ({effect.low:.1f} to {effect.high:.1f}){share}"
     before = 1 - found.tuning.loss_before
     return f"{effect.middle:.3f} of F1 ({effect.low:.3f} to {effect.high:.3f}), from {before:.3f}"
 
