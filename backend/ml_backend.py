@@ -16,7 +16,7 @@ from flask import has_request_context, request
 from label_studio_ml import model as stock
 
 from backend.cache_access import open_result_cache
-from backend.corrections.on_training import open_training_desk
+from backend.corrections.tuning.on_training import open_training_desk
 from backend.fair_pool import FairPool
 from backend.predictor import Predictor
 from backend.runtime.errors import LabelConfigError, SettingsError

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from pycocotools.coco import COCO
 
-from backend.corrections.evidence import GRID, LabelCurves, TaskEvidence, label_curves
 from backend.corrections.history import AnnotatedTask
-from backend.corrections.judging import judge
-from backend.corrections.tuning import TuningOptions, tune
+from backend.corrections.tuning.evidence import GRID, LabelCurves, TaskEvidence, label_curves
+from backend.corrections.tuning.judging import judge
+from backend.corrections.tuning.tuning import TuningOptions, tune
 from backend.fair_pool import FairPool
 from backend.labelstudio.brush_rle import encode_brush
 from backend.labelstudio.config_writer import write_label_config

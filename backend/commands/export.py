@@ -38,7 +38,7 @@ def export(config: Path | None, label_studio_url: str | None, **given: Any) -> N
     For labelvino-model quantize and compare (--annotations), and for training elsewhere. Tasks
     without an annotation, skipped ones and drafts are left out. docs/export.md says more.
     """
-    from backend.corrections.export import ExportWishes, run_export
+    from backend.corrections.export.command import ExportWishes, run_export
 
     overrides = {"label_studio_url": label_studio_url, "model": given["model"]}
     run_export(options.settings_of(config, **overrides), ExportWishes(**given))

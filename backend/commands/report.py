@@ -37,7 +37,7 @@ def report(label_studio_url: str | None, config: Path | None, **given: Any) -> N
     recall and overlap; the time a task takes with and without pre-annotation. Nothing is written
     to Label Studio. docs/corrections.md says more. Needs a token (docs/tokens.md).
     """
-    from backend.corrections.report_command import ReportWishes, run_report
+    from backend.corrections.report.command import ReportWishes, run_report
 
     settings = options.settings_of(config, label_studio_url=label_studio_url)
     run_report(settings, ReportWishes(**given))

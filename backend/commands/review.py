@@ -40,7 +40,7 @@ def review(config: Path | None, **given: Any) -> None:
     Likely missing, spurious and mislabelled regions, the surest first. Nothing is changed unless
     --write or --clear says so, and annotations never are. docs/review.md says more.
     """
-    from backend.corrections.review import ReviewWishes, run_review
+    from backend.corrections.review.command import ReviewWishes, run_review
 
     if given["clear"] and (given["write"] or given["sheets"] or given["as_json"]):
         raise click.UsageError("--clear goes with no --write, --sheets or --json.")

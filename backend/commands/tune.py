@@ -52,7 +52,7 @@ def tune(config: Path | None, **given: Any) -> None:
     and what tasks that were not looked at gain by them; proposes nothing where no gain is shown.
     The network is not trained. docs/tuning.md says more. Needs a token (docs/tokens.md).
     """
-    from backend.corrections.tune_command import TuneWishes, run_tune
+    from backend.corrections.tuning.command import TuneWishes, run_tune
 
     if given["apply"] and given["reset"]:
         raise click.UsageError("--apply and --reset go not together.")

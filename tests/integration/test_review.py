@@ -16,7 +16,7 @@ from PIL import Image
 from stand_in_studio import Row, StandInStudio, running
 
 from backend.cli import cli
-from backend.corrections.review_fields import FIELDS
+from backend.corrections.review.fields import FIELDS
 from backend.runtime.command_line import run
 from backend.settings import environment_names
 

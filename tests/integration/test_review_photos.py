@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 
 from backend.config_plan import ConfigPlan, ConfigPlanner
 from backend.corrections.history import AnnotatedTask
-from backend.corrections.reviewer import Reviewer, TaskFinding
+from backend.corrections.review.reviewer import Reviewer, TaskFinding
 from backend.fair_pool import FairPool
 from backend.labelstudio.brush_rle import encode_brush
 from backend.labelstudio.config_writer import write_label_config

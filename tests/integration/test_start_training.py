@@ -19,7 +19,7 @@ from stand_in_studio import StandInStudio, running
 from tuning_site import CONFIG, UID, corrected, site_settings, toy
 
 from backend.cache_access import open_result_cache
-from backend.corrections.on_training import open_training_desk
+from backend.corrections.tuning.on_training import open_training_desk
 from backend.fair_pool import FairPool
 from backend.model_slot import ModelSlot
 from backend.protocol import parse_event
@@ -228,7 +228,7 @@ def test_the_command_and_the_server_agree(
     studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`labelvino serve` as a process takes what `labelvino tune --apply` stores meanwhile."""
-    from backend.corrections.tune_command import TuneWishes, run_tune
+    from backend.corrections.tuning.command import TuneWishes, run_tune
 
     settings = site_settings(studio, tmp_path)
     environment = {

@@ -16,7 +16,7 @@ from backend.bulk.chunk import ChunkOptions
 from backend.bulk.order import Order
 from backend.bulk.selection import Selection
 from backend.cli import cli
-from backend.corrections.tune_command import TuneWishes, run_tune
+from backend.corrections.tuning.command import TuneWishes, run_tune
 from backend.runtime.errors import LabelStudioError
 from backend.settings import Settings
 from backend.tuned.access import open_tuned_store, thresholds_of

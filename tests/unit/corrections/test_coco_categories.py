@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.corrections.coco_categories import Category, categories_of
+from backend.corrections.export.categories import Category, categories_of
 from backend.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.runtime.contract import Label
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from backend.corrections.coco_instances import Segmentation, coco_annotation
+from backend.corrections.export.coco_instances import Segmentation, coco_annotation
 from backend.corrections.instances import Instance, read_instances
 from backend.labelstudio.brush_rle import encode_brush
 from backend.labelstudio.region_masks import region_mask

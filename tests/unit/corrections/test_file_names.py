@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.corrections.file_names import image_file_name
+from backend.corrections.export.file_names import image_file_name
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from corrected import Row, brush, polygon, rectangle
 
-from backend.corrections.findings import Finding, review_image
 from backend.corrections.instances import Instance, read_instances
-from backend.corrections.overlooked import Overlooked
+from backend.corrections.review.findings import Finding, review_image
+from backend.corrections.review.overlooked import Overlooked
 
 KNOWN = ("car", "bus")
 

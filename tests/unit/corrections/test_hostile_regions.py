@@ -10,7 +10,7 @@ from corrected import annotation, brush, polygon, rectangle, region, task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.corrections.coco_instances import coco_annotation
+from backend.corrections.export.coco_instances import coco_annotation
 from backend.corrections.history import tasks_of_row
 from backend.corrections.instances import read_instances
 from backend.labelstudio.brush_rle import decode_brush

@@ -10,7 +10,7 @@ from corrected import HEIGHT, WIDTH, annotation, brush, polygon, rectangle, task
 
 from backend.config_plan import ConfigPlan, ConfigPlanner
 from backend.corrections.history import AnnotatedTask, tasks_of_row
-from backend.corrections.judging import UnjudgedError, judge, thresholds_in_force
+from backend.corrections.tuning.judging import UnjudgedError, judge, thresholds_in_force
 from backend.runtime.detections import Detections, MaskCrop
 from tests.toy_model import toy_contract
 

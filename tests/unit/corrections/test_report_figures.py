@@ -12,12 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.bulk.selection import BLANK_VERSION
-from backend.corrections.changes import Change, TaskChanges, compare
-from backend.corrections.confusions import confusions
-from backend.corrections.figures import by_label, by_score, by_version, reshaped_ious, summary
 from backend.corrections.history import tasks_of_row
-from backend.corrections.report import collect
-from backend.corrections.time_spent import LEAST_TASKS, spread_of, task_kind, time_spent
+from backend.corrections.report.changes import Change, TaskChanges, compare
+from backend.corrections.report.confusions import confusions
+from backend.corrections.report.figures import (
+    by_label,
+    by_score,
+    by_version,
+    reshaped_ious,
+    summary,
+)
+from backend.corrections.report.report import collect
+from backend.corrections.report.time_spent import LEAST_TASKS, spread_of, task_kind, time_spent
 from backend.labelstudio.label_config import parse_label_config
 
 START = datetime(2026, 11, 21, tzinfo=UTC)

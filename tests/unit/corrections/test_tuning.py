@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.corrections import tuning
-from backend.corrections.effort import CostModel, Loss
-from backend.corrections.evidence import (
+from backend.corrections.tuning import tuning
+from backend.corrections.tuning.effort import CostModel, Loss
+from backend.corrections.tuning.evidence import (
     GRID,
     LabelCurves,
     TaskEvidence,
     label_curves,
     match_greedily,
 )
-from backend.corrections.tuning import Tuning, TuningOptions, tune
+from backend.corrections.tuning.tuning import Tuning, TuningOptions, tune
 
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Labels and scores of candidates -> how probably each one hits an object."""

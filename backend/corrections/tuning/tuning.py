@@ -20,10 +20,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from backend.corrections.effort import FALSE, CostModel, Loss, Numbers, Objective
-from backend.corrections.evidence import GRID, LabelCurves, TaskEvidence, label_curves
-from backend.corrections.resampling import Interval, Resampling
-from backend.corrections.sample import Sample, within
+from backend.corrections.tuning.effort import FALSE, CostModel, Loss, Numbers, Objective
+from backend.corrections.tuning.evidence import GRID, LabelCurves, TaskEvidence, label_curves
+from backend.corrections.tuning.resampling import Interval, Resampling
+from backend.corrections.tuning.sample import Sample, within
 
 Verdict = Literal["changed", "kept", "too few"]
 

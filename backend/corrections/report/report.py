@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from backend.corrections import figures
-from backend.corrections.changes import RIGHT_IOU, TaskChanges, compare
-from backend.corrections.confusions import DEFAULT_SHARE, confusions
 from backend.corrections.history import AnnotatedTask
 from backend.corrections.matching import KEPT_IOU, MIN_IOU, Matching
-from backend.corrections.time_spent import time_spent
+from backend.corrections.report import figures
+from backend.corrections.report.changes import RIGHT_IOU, TaskChanges, compare
+from backend.corrections.report.confusions import DEFAULT_SHARE, confusions
+from backend.corrections.report.time_spent import time_spent
 from backend.labelstudio.api import Project
 from backend.labelstudio.label_config import LabelConfig
 

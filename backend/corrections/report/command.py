@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from backend.corrections.history import annotated_tasks, current_version_of
-from backend.corrections.report import Collected, collect, report_json
-from backend.corrections.report_page import report_sections
-from backend.corrections.report_pictures import draw_examples
-from backend.corrections.report_text import print_report
+from backend.corrections.report.page import report_sections
+from backend.corrections.report.pictures import draw_examples
+from backend.corrections.report.report import Collected, collect, report_json
+from backend.corrections.report.text import print_report
 from backend.label_studio_access import open_api, open_image_fetcher
 from backend.labelstudio.label_config import LabelConfig, parse_label_config
 from backend.labelstudio.project_tasks import ProjectTasks, with_annotations

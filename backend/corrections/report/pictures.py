@@ -11,8 +11,8 @@ import numpy.typing as npt
 from backend.corrections.history import image_tag
 from backend.corrections.instances import Frame, Instance
 from backend.corrections.matching import Pair
-from backend.corrections.report import Example
-from backend.corrections.report_page import picture_name
+from backend.corrections.report.page import picture_name
+from backend.corrections.report.report import Example
 from backend.labelstudio.label_config import LabelConfig
 from backend.runtime.errors import FetchError, ImageError
 from backend.runtime.image import ImageLimits, decode_image

@@ -9,10 +9,10 @@ import numpy as np
 
 from backend.config_plan import ConfigPlan
 from backend.corrections.detected import detected_instances
-from backend.corrections.evidence import TaskEvidence, match_greedily
 from backend.corrections.history import AnnotatedTask
 from backend.corrections.instances import Instance, read_instances
 from backend.corrections.matching import overlaps
+from backend.corrections.tuning.evidence import TaskEvidence, match_greedily
 from backend.labelstudio.label_config import ImageTag
 from backend.labelstudio.region_plan import RegionPlan, Target
 from backend.runtime.detections import Detections

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend.corrections.report_text import COUNT_NAMES, FATE_NAMES, GROUP_NAMES, shown_label
+from backend.corrections.report.text import COUNT_NAMES, FATE_NAMES, GROUP_NAMES, shown_label
 from backend.runtime.page import plots
 from backend.runtime.page.document import plot
 

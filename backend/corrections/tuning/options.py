@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backend.corrections.effort import CostModel
-from backend.corrections.tuning import TuningOptions
+from backend.corrections.tuning.effort import CostModel
+from backend.corrections.tuning.tuning import TuningOptions
 from backend.settings import Settings
 
 

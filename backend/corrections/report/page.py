@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backend.corrections.report_plots import report_plots
-from backend.corrections.report_text import (
+from backend.corrections.report.plots import report_plots
+from backend.corrections.report.text import (
     COUNT_NAMES,
     FATE_NAMES,
     GROUP_NAMES,

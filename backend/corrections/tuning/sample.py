@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from backend.corrections.effort import FALSE, Loss, Numbers
-from backend.corrections.evidence import GRID, LabelCurves
-from backend.corrections.resampling import Interval, Resampling, interval
+from backend.corrections.tuning.effort import FALSE, Loss, Numbers
+from backend.corrections.tuning.evidence import GRID, LabelCurves
+from backend.corrections.tuning.resampling import Interval, Resampling, interval
 
 _ALIKE = 1e-9
 

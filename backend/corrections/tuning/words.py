@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from backend.corrections.project_tuning import ProjectTuning
-from backend.corrections.resampling import Interval
-from backend.corrections.tuning import LabelTuning
+from backend.corrections.tuning.project_tuning import ProjectTuning
+from backend.corrections.tuning.resampling import Interval
+from backend.corrections.tuning.tuning import LabelTuning
 
 _SHOWN = 8
 _VERDICTS = {

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from backend.corrections.changes import Change
+from backend.corrections.report.changes import Change
 from backend.labelstudio.label_config import Control, LabelConfig, LabelTag
 
 DEFAULT_SHARE = 0.1

@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from backend.corrections.coco_categories import Categories
-from backend.corrections.coco_instances import Segmentation, coco_annotation
-from backend.corrections.export_report import ExportReport
-from backend.corrections.file_names import image_file_name
+from backend.corrections.export.categories import Categories
+from backend.corrections.export.coco_instances import Segmentation, coco_annotation
+from backend.corrections.export.file_names import image_file_name
+from backend.corrections.export.outcome import ExportReport
 from backend.corrections.history import AnnotatedTask
 from backend.corrections.instances import Instance, read_instances
 from backend.fair_pool import FairPool

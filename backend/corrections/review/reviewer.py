@@ -9,10 +9,10 @@ from typing import Any
 
 from backend.config_plan import ConfigPlan
 from backend.corrections.detected import detected_instances
-from backend.corrections.findings import Finding, ImageReview, review_image
 from backend.corrections.history import AnnotatedTask
 from backend.corrections.instances import Instance, read_instances
-from backend.corrections.overlooked import Overlooked
+from backend.corrections.review.findings import Finding, ImageReview, review_image
+from backend.corrections.review.overlooked import Overlooked
 from backend.fair_pool import FairPool
 from backend.image_results import FLOOR_SCORE
 from backend.predictor import Predictor

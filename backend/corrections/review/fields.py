@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from backend.corrections.findings import KINDS, Finding
+from backend.corrections.review.findings import KINDS, Finding
 from backend.labelstudio.json_calls import Row
 from backend.labelstudio.project_tasks import ProjectTasks
 

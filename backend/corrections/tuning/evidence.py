@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from backend.corrections.effort import Numbers
+from backend.corrections.tuning.effort import Numbers
 
 MIN_IOU = 0.5
 GRID: Numbers = np.round(np.arange(0.05, 0.995, 0.01), 2)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.corrections.changes import TaskChanges
+from backend.corrections.report.changes import TaskChanges
 
 LEAST_TASKS = 10
 """Of a group, for an interval: below, its draws repeat the same few tasks."""

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from backend.corrections.findings import KINDS
-from backend.corrections.reviewer import TaskFinding
+from backend.corrections.review.findings import KINDS
+from backend.corrections.review.reviewer import TaskFinding
 
 _WIDTH_OF_PIPES = 120
 

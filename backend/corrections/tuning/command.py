@@ -10,9 +10,9 @@ from rich.console import Console
 
 from backend.bulk.interruption import terminated_as_interrupted
 from backend.cache_access import open_result_cache
-from backend.corrections.project_tuning import ProjectTuning, TuningWork
-from backend.corrections.tuning_options import tuning_options
-from backend.corrections.tuning_words import (
+from backend.corrections.tuning.options import tuning_options
+from backend.corrections.tuning.project_tuning import ProjectTuning, TuningWork
+from backend.corrections.tuning.words import (
     head_lines,
     label_table,
     pooled_line,

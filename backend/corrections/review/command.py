@@ -13,12 +13,12 @@ import click
 
 from backend.bulk.interruption import terminated_as_interrupted
 from backend.cache_access import open_result_cache
-from backend.corrections.crop_sheets import write_sheets
-from backend.corrections.findings import KINDS, Finding
 from backend.corrections.history import annotated_tasks
-from backend.corrections.review_fields import clear_fields, field_values, write_fields
-from backend.corrections.review_text import finding_json, print_findings
-from backend.corrections.reviewer import Reviewer, TaskFinding
+from backend.corrections.review.crop_sheets import write_sheets
+from backend.corrections.review.fields import clear_fields, field_values, write_fields
+from backend.corrections.review.findings import KINDS, Finding
+from backend.corrections.review.reviewer import Reviewer, TaskFinding
+from backend.corrections.review.text import finding_json, print_findings
 from backend.fair_pool import FairPool
 from backend.image_results import ImageSource
 from backend.label_studio_access import open_api, open_image_fetcher

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.corrections.effort import Numbers
+from backend.corrections.tuning.effort import Numbers
 
 
 @dataclass(frozen=True)

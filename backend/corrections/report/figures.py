@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from backend.corrections.changes import Change, TaskChanges
 from backend.corrections.matching import FATES
-from backend.corrections.time_spent import spread_of
+from backend.corrections.report.changes import Change, TaskChanges
+from backend.corrections.report.time_spent import spread_of
 
 Figures = dict[str, Any]
 """One row of the report, as it stands in its JSON."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from backend.bulk.interruption import terminated_as_interrupted
-from backend.corrections.coco_categories import Categories, categories_of
-from backend.corrections.coco_export import CocoExport, CocoOptions
-from backend.corrections.coco_instances import Segmentation
-from backend.corrections.export_report import ExportReport
+from backend.corrections.export.categories import Categories, categories_of
+from backend.corrections.export.coco_export import CocoExport, CocoOptions
+from backend.corrections.export.coco_instances import Segmentation
+from backend.corrections.export.outcome import ExportReport
 from backend.corrections.history import AnnotatedTask, annotated_tasks
 from backend.fair_pool import FairPool
 from backend.label_studio_access import open_api, open_image_fetcher

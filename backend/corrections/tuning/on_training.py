@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from backend.corrections.project_tuning import ProjectTuning, TuningWork
-from backend.corrections.tuning_options import tuning_options
-from backend.corrections.tuning_words import changes_line, verdict_line
+from backend.corrections.tuning.options import tuning_options
+from backend.corrections.tuning.project_tuning import ProjectTuning, TuningWork
+from backend.corrections.tuning.words import changes_line, verdict_line
 from backend.fair_pool import FairPool
 from backend.label_studio_access import open_api
 from backend.predictor import Predictor

@@ -9,10 +9,10 @@ from functools import partial
 from itertools import islice
 
 from backend.config_plan import ConfigPlan
-from backend.corrections.evidence import GRID, TaskEvidence
 from backend.corrections.history import AnnotatedTask, annotated_tasks
-from backend.corrections.judging import ThresholdsInForce, judge, thresholds_in_force
-from backend.corrections.tuning import Tuning, TuningOptions, tune
+from backend.corrections.tuning.evidence import GRID, TaskEvidence
+from backend.corrections.tuning.judging import ThresholdsInForce, judge, thresholds_in_force
+from backend.corrections.tuning.tuning import Tuning, TuningOptions, tune
 from backend.fair_pool import FairPool, NotReached
 from backend.labelstudio.api import LabelStudioApi, Project
 from backend.predictor import Predictor

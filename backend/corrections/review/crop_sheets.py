@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from backend.corrections.history import image_tag
 from backend.corrections.instances import Instance
-from backend.corrections.reviewer import TaskFinding
+from backend.corrections.review.reviewer import TaskFinding
 from backend.image_results import ImageSource
 from backend.labelstudio.label_config import LabelConfig
 from backend.progress import progress

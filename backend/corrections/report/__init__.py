@@ -1,0 +1,1 @@
+"""What people changed in predictions, as figures, text, JSON and a page."""
