@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from backend.labelstudio.api import LabelStudioApi, Project
 from backend.labelstudio.json_calls import Row
 from backend.labelstudio.label_config import ImageTag, LabelConfig, smart_only_controls
+from backend.labelstudio.patience import Patience
 from backend.labelstudio.project_tasks import (
     BLANK_VERSION,
     Condition,
@@ -25,6 +27,7 @@ from backend.runtime.errors import LabelStudioError
 
 Source = Literal["parent", "current"]
 _PREDICTED = ("prediction", "prediction-changed")  # origins
+_GIVE_UP_S = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +98,20 @@ def annotated_tasks(
 
     Cancelled annotations do not count; of several of a task the one saved last, or with
     `all_annotations` each. `current_version`: see `current_version_of`; None asks for it. Prompts
-    that were left in an annotation are no regions of it. Raises LabelStudioError or
-    LabelConfigError.
+    that were left in an annotation are no regions of it. What fails for a passing reason is asked
+    for again, for a minute. Raises LabelStudioError or LabelConfigError.
     """
     prompts = smart_only_controls(project.label_config)
     version = current_version_of(api, project) if current_version is None else current_version
-    tasks = ProjectTasks(api.calls, project.id)
-    for page in tasks.pages_in_full(with_annotations(), *conditions):
+    tasks, patience, last = ProjectTasks(api.calls, project.id), Patience(give_up_s=_GIVE_UP_S), 0
+    while page := patience.call(partial(_page_behind, tasks, conditions, last)):
+        last = int(page[-1]["id"])
         for row in page:
             yield from tasks_of_row(row, version, prompts, all_annotations=all_annotations)
+
+
+def _page_behind(tasks: ProjectTasks, conditions: Sequence[Condition], last: int) -> list[Row]:
+    return next(tasks.pages_in_full(with_annotations(), *conditions, behind=last), [])
 
 
 def current_version_of(api: LabelStudioApi, project: Project) -> str:

@@ -61,9 +61,9 @@ class ProjectTasks:
         """
         return self._pages(conditions, _PAGE, behind=behind)
 
-    def pages_in_full(self, *conditions: Condition) -> Iterator[list[Row]]:
+    def pages_in_full(self, *conditions: Condition, behind: int = 0) -> Iterator[list[Row]]:
         """As `pages`, with annotations and predictions, some tens at a time."""
-        return self._pages(conditions, _ASKED_IN_FULL, annotations=True)
+        return self._pages(conditions, _ASKED_IN_FULL, annotations=True, behind=behind)
 
     def ids_of_view(self, view_id: int) -> list[int]:
         """The tasks that a tab of the Data Manager shows, in its order."""

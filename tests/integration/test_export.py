@@ -190,13 +190,32 @@ def test_a_broken_off_export_leaves_the_one_of_before(
         nonlocal pages
         pages += path == "/api/tasks/"
         if pages == 4:  # two counts, one page
-            studio.fail("GET", "/api/tasks/", 500)
+            studio.fail("GET", "/api/tasks/", 403)
 
     studio.before = fail_later
     assert export(studio, tmp_path) == 1
-    assert "Label Studio failed" in capsys.readouterr().err
+    assert "Label Studio" in capsys.readouterr().err
     assert (tmp_path / "instances.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["instances.json"]
+
+
+def test_a_label_studio_that_restarts_is_waited_for(
+    studio: StandInStudio, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(25):
+        annotate(studio, polygon("a", 0, 0, 10, 10))
+    failed = []
+
+    def fail_once(_method: str, path: str) -> None:
+        if path == "/api/tasks/" and studio.calls("GET", path) == 4:  # two counts, one page
+            failed.append(path)
+            studio.fail("GET", "/api/tasks/", 502)
+
+    studio.before = fail_once
+    assert export(studio, tmp_path) == 0
+    assert failed
+    assert len(content(tmp_path)["images"]) == 25
+    assert caplog.text.count("Asked again in") == 1
 
 
 def test_a_stop_leaves_the_export_of_before(studio: StandInStudio, tmp_path: Path) -> None:
