@@ -72,7 +72,8 @@ class Clock:
         self.times[step].append(rest)
 
     def mean(self, step: str) -> float:
-        return statistics.fmean(self.times[step])
+        """Never below 0, which a difference of two measurements can be."""
+        return max(0.0, statistics.fmean(self.times[step]))
 
 
 def main() -> None:
