@@ -59,8 +59,8 @@ class Run:
 class TrainingDesk:
     """Takes events in any number and order; tunes one project after the other, in one thread.
 
-    A project waits once, however often it is asked for; what comes while it is tuned, beyond the
-    doubles of the same click, makes it wait once more.
+    A project waits once, however often it is asked for. Doubles of the click that began a tuning
+    are known by their time, also after its end; what else comes makes it wait once more.
     """
 
     def __init__(
@@ -69,14 +69,17 @@ class TrainingDesk:
         why_not: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tune`: project id -> what came of it; None where nothing is tuned, and `why_not`."""
+        """`tune`: project id -> what came of it; None where nothing is tuned, and `why_not`.
+
+        `clock`: seconds, by which doubles of a click are told from another one.
+        """
         self._tune = tune
         self._why_not = why_not
         self._clock = clock
         self._ready = threading.Condition()
         self._waiting: OrderedDict[int, None] = OrderedDict()
-        self._running: tuple[int, float] | None = None  # since when it was asked for
-        self._asked_s: dict[int, float] = {}
+        self._running: int | None = None
+        self._asked_s: OrderedDict[int, float] = OrderedDict()  # the oldest first
         self._runs: OrderedDict[int, Run] = OrderedDict()
         self._outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self._events: Counter[str] = Counter()
@@ -143,13 +146,13 @@ class TrainingDesk:
                 return "stopping"
             if project in self._waiting:
                 return "waiting already"
-            running = self._running
-            if running is not None and running[0] == project and now_s - running[1] < _SAME_CLICK_S:
-                return "running already"
+            # A tuning may end before the double of its click comes.
+            if now_s - self._asked_s.get(project, -_SAME_CLICK_S) < _SAME_CLICK_S:
+                return "running already" if self._running == project else "done already"
             if len(self._waiting) >= _WAITING:
                 return "busy"
             self._waiting[project] = None
-            self._asked_s[project] = now_s
+            self._remember(project, now_s)
             self._runs.pop(project, None)
             asked_at = datetime.now(UTC).isoformat(timespec="seconds")
             self._runs[project] = Run(project, "waiting", asked_at)
@@ -161,6 +164,12 @@ class TrainingDesk:
             self._ready.notify_all()
         return "accepted"
 
+    def _remember(self, project: int, now_s: float) -> None:
+        self._asked_s.pop(project, None)
+        self._asked_s[project] = now_s
+        while len(self._asked_s) > _REMEMBERED:
+            self._asked_s.popitem(last=False)
+
     def _work(self) -> None:
         while True:
             with self._ready:
@@ -169,7 +178,7 @@ class TrainingDesk:
                 if self._stopped:
                     return
                 project, _ = self._waiting.popitem(last=False)
-                self._running = project, self._asked_s.pop(project)
+                self._running = project
                 run = self._runs.get(project)
                 if run is not None:
                     run.state = "running"

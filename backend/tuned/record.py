@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+
+import msgspec
 
 FORMAT = 1
 Thresholds = Mapping[str, float]
 """By the model's label."""
 NOTHING: Thresholds = {}
 
+_FOREIGN = "it is of another release of labelvino, or no file of its"
 _PROJECT = re.compile(r"\d{1,18}(\.\d{1,18})?")
 _DIGEST = re.compile(r"[0-9a-f]{16,64}")
 
@@ -49,28 +50,25 @@ class TunedRecord:
         return json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True).encode()
 
 
+class _Head(msgspec.Struct):
+    format: int
+
+
 def read_record(data: bytes) -> TunedRecord:
-    """What `to_bytes` gave. Raises RecordError."""
+    """What `to_bytes` gave; anything else, whatever it is, raises RecordError."""
+    # A message of msgspec names places and types, never content.
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        raise RecordError("it is damaged") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise RecordError("it is of another release of labelvino, or no file of its")
+        head = msgspec.json.decode(data, type=_Head)
+    except msgspec.ValidationError:
+        raise RecordError(_FOREIGN) from None
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise RecordError("it is damaged: it is not JSON") from None
+    if head.format != FORMAT:
+        raise RecordError(_FOREIGN)
     try:
-        record = TunedRecord(
-            str(content["project"]),
-            str(content["model_digest"]),
-            {str(name): _number(value) for name, value in dict(content["thresholds"]).items()},
-            int(content["tasks"]),
-            str(content["objective"]),
-            str(content["made_at"]),
-            str(content.get("title", "")),
-            str(content.get("label_studio", "")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"it is damaged ({type(error).__name__}: {error})") from None
-    return record
+        return msgspec.json.decode(data, type=TunedRecord)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise RecordError(f"it is damaged: {error}") from None
 
 
 def read_record_of(data: bytes, project: str, model_digest: str) -> TunedRecord:
@@ -106,10 +104,3 @@ def checked_place(project: str, model_digest: str) -> tuple[str, str]:
     if not (_PROJECT.fullmatch(project) and _DIGEST.fullmatch(model_digest)):
         raise ValueError(f"no project and model: {project!r}, {model_digest!r}")
     return project, model_digest
-
-
-def _number(value: Any) -> float:
-    """Numbers that are not finite become one that is out of range."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no threshold")
-    return float(value) if math.isfinite(value) else -1.0

@@ -38,13 +38,24 @@ def studio() -> Iterator[StandInStudio]:
         yield studio
 
 
+class Clock:
+    """Stands still unless it is told otherwise."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @contextmanager
-def backend(studio: StandInStudio, folder: Path, **given: Any) -> Iterator[httpx2.Client]:
-    """As `labelvino serve` puts its parts together."""
+def backend(
+    studio: StandInStudio, folder: Path, clock: Clock | None = None, **given: Any
+) -> Iterator[httpx2.Client]:
+    """As `labelvino serve` puts its parts together; `clock` tells one click from the next."""
     settings = site_settings(studio, folder, **given)
     pool = FairPool(2)
     slot = ModelSlot(open_predictor(settings, pool, open_result_cache(settings)))
-    desk = open_training_desk(settings, lambda: slot.current, pool)
+    desk = open_training_desk(settings, lambda: slot.current, pool, clock or Clock())
     app = create_app(slot, settings, tuned=open_tuned_reader(settings), training=desk)
     try:
         with live_server(app) as client:
@@ -107,7 +118,8 @@ def test_report_changes_nothing(studio: StandInStudio, tmp_path: Path) -> None:
 
 
 def test_apply_is_in_force_at_once(studio: StandInStudio, tmp_path: Path) -> None:
-    with backend(studio, tmp_path, tune_on_training="apply") as client:
+    clock = Clock()
+    with backend(studio, tmp_path, clock, tune_on_training="apply") as client:
         before = predicted(client)
         client.post("/webhook", json=EVENT)
         assert trained(client)["outcome"] == "applied"
@@ -121,10 +133,23 @@ def test_apply_is_in_force_at_once(studio: StandInStudio, tmp_path: Path) -> Non
         assert 'labelvino_trainings_total{outcome="applied"} 1.0' in metrics
         notes = client.post("/setup", json={"schema": CONFIG, "project": UID}).json()["notes"]
         assert any("in force for 2 labels" in note for note in notes)
-        # Another click finds nothing more to change.
-        client.post("/webhook", json=EVENT)
+        # A double of that click is none; another click finds nothing more to change.
+        assert client.post("/webhook", json=EVENT).json()["status"] == "done already"
+        clock.now_s += 60
+        assert client.post("/webhook", json=EVENT).json()["status"] == "accepted"
         assert trained(client, 2)["outcome"] == "nothing"
         assert predicted(client) == after
+
+
+def test_a_damaged_record_costs_its_thresholds_only(studio: StandInStudio, tmp_path: Path) -> None:
+    with backend(studio, tmp_path, tune_on_training="apply") as client:
+        before = predicted(client)
+        client.post("/webhook", json=EVENT)
+        assert trained(client)["outcome"] == "applied"
+        (path,) = (tmp_path / "state" / "tuned").iterdir()
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"tasks": float("inf")}))
+        assert predicted(client) == before
+        assert setup_version(client) == before[0]
 
 
 def test_too_few_tasks(studio: StandInStudio, tmp_path: Path) -> None:
@@ -157,15 +182,17 @@ def test_events_are_answered_while_one_is_worked_on(studio: StandInStudio, tmp_p
     studio.before = before
     events = [EVENT, {"action": "ANNOTATION_CREATED", "project": {"id": 1}, "annotation": {}}] * 10
     with backend(studio, tmp_path) as client:
-        client.post("/webhook", json=EVENT)
-        assert reached.wait(20)
-        with ThreadPoolExecutor(8) as threads:
-            answers = list(threads.map(lambda e: client.post("/webhook", json=e), events))
-        assert {answer.status_code for answer in answers} == {201}
-        statuses = [answer.json()["status"] for answer in answers]
-        assert statuses.count("running already") == 10 and statuses.count("ignored") == 10
-        assert predicted(client)[1] == ["car"]
-        hold.set()
+        try:
+            client.post("/webhook", json=EVENT)
+            assert reached.wait(20)
+            with ThreadPoolExecutor(8) as threads:
+                answers = list(threads.map(lambda e: client.post("/webhook", json=e), events))
+            assert {answer.status_code for answer in answers} == {201}
+            statuses = [answer.json()["status"] for answer in answers]
+            assert statuses.count("running already") == 10 and statuses.count("ignored") == 10
+            assert predicted(client)[1] == ["car"]
+        finally:
+            hold.set()
         assert trained(client)["outcome"] == "reported"
         metrics = client.get("/metrics").text
         assert 'labelvino_webhook_events_total{action="ANNOTATION_CREATED"} 10.0' in metrics
@@ -249,8 +276,10 @@ def test_the_command_and_the_server_agree(
         # A stop while Start Training is under way.
         hold = threading.Event()
         studio.before = lambda _method, path: hold.wait(30) and None if "tasks" in path else None
-        server.client.post("/webhook", json=EVENT)
-        server.process.terminate()
-        assert server.ended() == 0
-        hold.set()
+        try:
+            server.client.post("/webhook", json=EVENT)
+            server.process.terminate()
+            assert server.ended() == 0
+        finally:
+            hold.set()
         assert "Traceback" not in server.log

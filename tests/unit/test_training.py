@@ -127,6 +127,32 @@ def test_doubles_of_one_click_are_one_run(desk: TrainingDesk, tuner: Tuner, cloc
     assert tuner.begun == [1, 1]
 
 
+def test_doubles_that_come_after_the_end(desk: TrainingDesk, tuner: Tuner, clock: Clock) -> None:
+    """Several webhooks of one click, and tasks so few that the first run is over meanwhile."""
+    tuner.release.release()
+    assert start(desk) == "accepted"
+    wait_for(desk, 1)
+    clock.now_s += 4.9
+    assert [start(desk) for _ in range(3)] == ["done already"] * 3
+    assert tuner.begun == [1]
+    clock.now_s += 0.2  # another click
+    assert start(desk) == "accepted"
+    begun(tuner)
+
+
+def test_clicks_are_remembered_of_some_projects_only(tuner: Tuner, clock: Clock) -> None:
+    desk = TrainingDesk(tuner, clock=clock)
+    for project in range(300):
+        tuner.release.release()
+        start(desk, project)
+        wait_for(desk, project + 1)
+    assert start(desk, 299) == "done already"
+    assert start(desk, 0) == "accepted"  # long forgotten
+    tuner.release.release()
+    wait_for(desk, 301)
+    assert desk.stop(20)
+
+
 def test_one_project_after_the_other(desk: TrainingDesk, tuner: Tuner) -> None:
     for project in (1, 2, 3, 2, 1):
         start(desk, project)

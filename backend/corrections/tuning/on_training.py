@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from backend.corrections.tuning.options import tuning_options
@@ -20,9 +21,15 @@ log = logging.getLogger("labelvino")
 
 
 def open_training_desk(
-    settings: Settings, current: Callable[[], Predictor], pool: FairPool
+    settings: Settings,
+    current: Callable[[], Predictor],
+    pool: FairPool,
+    clock: Callable[[], float] = time.monotonic,
 ) -> TrainingDesk:
-    """`current`: the predictor that serves now; `pool`: its threads, shared with predictions."""
+    """`current`: the predictor that serves now; `pool`: its threads, shared with predictions.
+
+    `clock`: as TrainingDesk takes it.
+    """
     if settings.tune_on_training == "off":
         return TrainingDesk(None, "LABELVINO_TUNE_ON_TRAINING is off.")
     if settings.label_studio_url is None or settings.label_studio_api_key is None:
@@ -34,7 +41,7 @@ def open_training_desk(
     def tune(project: int) -> Outcome:
         return tune_on_training(settings, current(), pool, project, lambda: desk.stopped)
 
-    desk = TrainingDesk(tune)
+    desk = TrainingDesk(tune, clock=clock)
     return desk
 
 
