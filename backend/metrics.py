@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -54,9 +54,9 @@ class Metrics:
         """Show what came of asking the result cache; the counts may outlive a model."""
         self.registry.register(_CacheCollector(counts))
 
-    def tuned(self, reader: TunedReader) -> None:
-        """Show which projects have tuned thresholds in force."""
-        self.registry.register(_TunedCollector(reader))
+    def tuned(self, reader: TunedReader, model_digest: Callable[[], str]) -> None:
+        """Show which projects have tuned thresholds in force, with the model that serves now."""
+        self.registry.register(_TunedCollector(reader, model_digest))
 
     def training(self, desk: TrainingDesk) -> None:
         """Show what came of Start Training, and which events came."""
@@ -93,8 +93,9 @@ class Metrics:
 class _TunedCollector(Collector):
     """Projects that were asked for lately, and have tuned thresholds."""
 
-    def __init__(self, reader: TunedReader) -> None:
+    def __init__(self, reader: TunedReader, model_digest: Callable[[], str]) -> None:
         self._reader = reader
+        self._model_digest = model_digest
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily(
@@ -102,7 +103,7 @@ class _TunedCollector(Collector):
             "Labels with tuned thresholds in force, by project.",
             labels=["project"],
         )
-        for project, labels in sorted(self._reader.in_force().items()):
+        for project, labels in sorted(self._reader.in_force(self._model_digest()).items()):
             family.add_metric([project], labels)
         yield family
 

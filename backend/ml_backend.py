@@ -141,11 +141,12 @@ class Labelvino(stock.LabelStudioMLBase):  # type: ignore[misc]
     def predict(
         self,
         tasks: list[Any],
-        context: object = None,  # noqa: ARG002 - prompts are not read yet
+        context: object = None,
         **kwargs: Any,  # noqa: ARG002 - login and password
     ) -> list[dict[str, Any]]:
         """One prediction a task, in order; `{}` for one that failed or was not reached in time.
 
+        `context`: what an annotator points at with smart tools; empty or None from all others.
         Raises LabelvinoError: the label config cannot be used, or the model not be loaded.
         """
         arrival = time.monotonic()
@@ -155,9 +156,11 @@ class Labelvino(stock.LabelStudioMLBase):  # type: ignore[misc]
             for task in tasks
         ]
         deadline = arrival + loaded.settings.predict_budget_s
-        outcomes = loaded.predictor.predict_tasks(
-            plain, self._requested_config(), deadline, loaded.thresholds()
-        )
+        config, tuned = self._requested_config(), loaded.thresholds()
+        if isinstance(context, dict) and context:
+            outcomes = loaded.predictor.answer_prompts(plain, config, context, deadline, tuned)
+        else:
+            outcomes = loaded.predictor.predict_tasks(plain, config, deadline, tuned)
         late = [outcome for outcome in outcomes if not outcome.reached]
         if late:
             log.warning("%d of %d tasks %s", len(late), len(outcomes), late[0].reason)

@@ -84,7 +84,7 @@ class _Server:
         training: TrainingDesk,
     ) -> None:
         self._tuned = tuned
-        metrics.tuned(tuned)
+        metrics.tuned(tuned, lambda: slot.current.engine.model_digest)
         self._training = training
         metrics.training(training)
         self._slot = slot

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from backend.tuned.record import checked_place
-from backend.tuned.store import StateError, short
+from backend.tuned.store import AwayError, StateError, short
 
 _REMEMBERED = 1024
 _LARGEST_BYTES = 1 << 20
@@ -36,8 +36,8 @@ class TunedFiles:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        except OSError as error:  # a file that cannot be looked at is in such a folder
+            raise _unreadable(self.folder, error, AwayError) from error
         stamp = status.st_mtime_ns, status.st_size, status.st_ino
         with self._lock:
             seen = self._seen.get(path)
@@ -52,14 +52,17 @@ class TunedFiles:
         return data
 
     def models(self, project: str) -> Mapping[str, bytes]:
-        return {model: data for (of, model), data in self.projects().items() if of == project}
+        return {model: data for (_, model), data in self._matching(f"{project}-*.json").items()}
 
     def projects(self) -> Mapping[tuple[str, str], bytes]:
+        return self._matching("*-*.json")
+
+    def _matching(self, pattern: str) -> dict[tuple[str, str], bytes]:
         found = {}
         try:
-            paths = sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
+            paths = sorted(self.folder.glob(pattern)) if self.folder.is_dir() else []
         except OSError as error:
-            raise _unreadable(self.folder, error) from error
+            raise _unreadable(self.folder, error, AwayError) from error
         for path in paths:
             project, _, model = path.name.removesuffix(".json").rpartition("-")
             data = _read(path) if project else None
@@ -118,8 +121,8 @@ def _read(path: Path) -> bytes | None:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> StateError:
-    return StateError(
+def _unreadable(path: Path, error: OSError, kind: type[StateError] = StateError) -> StateError:
+    return kind(
         f"tuned thresholds in {path} cannot be read ({error.strerror or error}): let this user "
         "read it, or set LABELVINO_STATE_DIR to another folder."
     )

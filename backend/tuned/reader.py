@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from backend.runtime.errors import LabelvinoError
 from backend.tuned.record import (
@@ -17,11 +18,14 @@ from backend.tuned.record import (
     read_record_of,
     usable,
 )  # fmt: skip
-from backend.tuned.store import TunedStore, short
+from backend.tuned.store import AwayError, TunedStore, short
 
 log = logging.getLogger("labelvino")
 
 _REMEMBERED = 1024
+_SAID = 5  # reasons of one record
+_Key = tuple[str, str]
+"""Project and model digest."""
 
 
 @dataclass
@@ -36,14 +40,15 @@ class TunedReader:
     """New thresholds count from the next request on; may be called from any thread.
 
     It never raises. What is wrong is logged once, and served with the other thresholds; a store
-    that does not answer leaves those that were in force.
+    that does not answer, or not for a project, leaves those that were in force.
     """
 
     def __init__(self, store: TunedStore | None = None) -> None:
         """`store`: None has nothing for any project."""
         self._store = store
         self._lock = Lock()
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[_Key, _Known] = OrderedDict()
+        self._unreadable: OrderedDict[_Key, None] = OrderedDict()
         self._away = False
 
     def of(self, project: object, model_digest: str, labels: tuple[str, ...]) -> Thresholds:
@@ -57,20 +62,26 @@ class TunedReader:
         key = name, model_digest
         with self._lock:
             known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
         try:
             data = self._store.of_project(name, model_digest)
             if known is None or known.data != data:
                 known = self._changed(self._store, key, known, data, labels)
-            self._answered()
+            self._answered(key)
         except LabelvinoError as error:
-            self._failed(error)
+            self._failed(key, error)
         return NOTHING if known is None else known.thresholds
 
-    def in_force(self) -> Mapping[str, int]:
-        """Number of labels with tuned thresholds, by project; of projects asked for lately."""
+    def in_force(self, model_digest: str) -> Mapping[str, int]:
+        """Number of labels with tuned thresholds of a model, by project; of those asked lately."""
         with self._lock:
             known = list(self._known.items())
-        return {project: len(k.thresholds) for (project, _), k in known if k.thresholds}
+        return {
+            project: len(each.thresholds)
+            for (project, model), each in known
+            if model == model_digest and each.thresholds
+        }
 
     def close(self) -> None:
         if self._store is not None:
@@ -79,34 +90,52 @@ class TunedReader:
     def _changed(
         self,
         store: TunedStore,
-        key: tuple[str, str],
+        key: _Key,
         before: _Known | None,
         data: bytes | None,
         labels: tuple[str, ...],
     ) -> _Known:
         known = _Known(data)
-        if data is None:
-            _say_absent(store, *key, was_there=before is not None and before.data is not None)
-        else:
+        if data is not None:
             known.thresholds = _read(store, *key, data, labels)
         with self._lock:
             self._known[key] = known
-            self._known.move_to_end(key)
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            _forget_oldest(self._known, key)
+        if data is None:
+            # Once a project: it reads more of the store than its own record.
+            _say_absent(store, *key, was_there=before is not None and before.data is not None)
         return known
 
-    def _answered(self) -> None:
+    def _answered(self, key: _Key) -> None:
         with self._lock:
             was_away, self._away = self._away, False
+            was_unreadable = self._unreadable.pop(key, key) is None
         if was_away:
             log.info("tuned thresholds can be read again")
+        if was_unreadable:
+            log.info("project %s: its tuned thresholds can be read again", key[0])
 
-    def _failed(self, error: LabelvinoError) -> None:
+    def _failed(self, key: _Key, error: LabelvinoError) -> None:
+        if isinstance(error, AwayError):
+            with self._lock:
+                is_first, self._away = not self._away, True
+            if is_first:
+                log.warning("%s Projects are served with the thresholds that were known.", error)
+            return
         with self._lock:
-            is_first, self._away = not self._away, True
+            is_first = key not in self._unreadable
+            self._unreadable[key] = None
+            _forget_oldest(self._unreadable, key)
         if is_first:
-            log.warning("%s Projects are served with the thresholds that were known.", error)
+            log.warning(
+                "project %s: %s It is served with the thresholds that were known.", key[0], error
+            )
+
+
+def _forget_oldest(remembered: OrderedDict[_Key, Any], newest: _Key) -> None:
+    remembered.move_to_end(newest)
+    while len(remembered) > _REMEMBERED:
+        remembered.popitem(last=False)
 
 
 def _read(
@@ -122,8 +151,12 @@ def _read(
         )  # fmt: skip
         return NOTHING
     thresholds, reasons = usable(record, labels)
-    for reason in reasons:
+    for reason in reasons[:_SAID]:
         log.warning("project %s: a tuned threshold is not used: %s", project, reason)
+    if len(reasons) > _SAID:
+        log.warning(
+            "project %s: %d more tuned thresholds are not used", project, len(reasons) - _SAID
+        )
     log.info(
         "project %s: thresholds tuned at %s are in force for %d labels",
         project, record.made_at, len(thresholds),

@@ -62,7 +62,7 @@ def read_record(data: bytes) -> TunedRecord:
     except msgspec.ValidationError:
         raise RecordError(_FOREIGN) from None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise RecordError("it is damaged: it is not JSON") from None
+        raise RecordError("it is damaged") from None
     if head.format != FORMAT:
         raise RecordError(_FOREIGN)
     try:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from backend.redis_store import RETRY_AFTER_S, redis_reason
 from backend.tuned.record import checked_place
-from backend.tuned.store import StateError, short
+from backend.tuned.store import AwayError, StateError, short
 
 NAMESPACE = "labelvino:tuned:"
 
@@ -41,7 +41,7 @@ class TunedHashes:
         project, model_digest = checked_place(project, model_digest)
         with self._lock:
             if self._clock() < self._retry_at_s:
-                raise StateError(f"{self.where} does not answer.")
+                raise AwayError(f"{self.where} does not answer.")
         try:
             found: Any = self._client.hget(NAMESPACE + project, short(model_digest))
         except ResponseError as error:  # it answers, but not for this project
@@ -89,7 +89,9 @@ class TunedHashes:
         self._client.close()
 
     def _failed(self, error: RedisError) -> StateError:
-        return StateError(
+        # An answer that is an error is one of this key.
+        kind = StateError if isinstance(error, ResponseError) else AwayError
+        return kind(
             f"{self.where} does not give or take tuned thresholds ({redis_reason(error)}): "
             "'labelvino doctor' says more."
         )

@@ -12,8 +12,15 @@ class StateError(LabelvinoError):
     """The state cannot be read or written; the sentence has the remedy."""
 
 
+class AwayError(StateError):
+    """The store does not answer, whichever project is asked for."""
+
+
 class TunedStore(Protocol):
-    """Records of projects; from any thread. Every method raises StateError."""
+    """Records of projects; from any thread. Every method raises StateError.
+
+    One that holds for all projects is an AwayError.
+    """
 
     @property
     def where(self) -> str:

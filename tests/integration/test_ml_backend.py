@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from stand_in_studio import running as stand_in
 from tuning_site import CONFIG, UID, corrected, toy
 
 from backend.demo import MODEL_PATH
 from backend.demo.pictures import encode_jpeg
-from backend.demo.scenes import FIRST_UNSEEN_SEED, draw_scene
+from backend.demo.scenes import FIRST_UNSEEN_SEED, Instance, draw_scene
 from backend.labelstudio.config_writer import write_label_config
+from backend.labelstudio.region_masks import region_mask
 from backend.runtime.engine import load_contract
 from backend.runtime.overlay import label_colours
 from tests.conftest import ROOT
@@ -35,6 +37,13 @@ LABELS = load_contract(MODEL_PATH).label_names
 COLOURS = label_colours(LABELS)
 POLYGONS = write_label_config(LABELS, ("polygon",), COLOURS)
 RECTANGLES = write_label_config(LABELS, ("rectangle",), COLOURS)
+SMART = POLYGONS.replace(
+    "<PolygonLabels ",
+    '<KeyPoint name="point" toName="image" smart="true"/>'
+    '<Rectangle name="box" toName="image" smart="true"/><PolygonLabels ',
+)
+WIDTH, HEIGHT = 480, 320
+SCENES = [draw_scene(FIRST_UNSEEN_SEED + index, WIDTH, HEIGHT) for index in (0, 1)]
 SOURCE = "LABELVINO_LABEL_STUDIO_ML_SOURCE"
 
 
@@ -94,8 +103,7 @@ def pictures() -> Iterator[LocalServer]:
     """Two drawn scenes; every other address has none."""
     with local_server() as server:
         for index in (0, 1):
-            scene = draw_scene(FIRST_UNSEEN_SEED + index, 480, 320)
-            server.routes[f"/{index}.jpg"] = send(body=encode_jpeg(scene))
+            server.routes[f"/{index}.jpg"] = send(body=encode_jpeg(SCENES[index]))
         yield server
 
 
@@ -177,6 +185,42 @@ def predict_body(
     return {"tasks": tasks, "project": project, "label_config": config, "params": params}
 
 
+def point_at(thing: Instance) -> dict[str, Any]:
+    """The smart point of a Label Studio 1.23.2, inside of the thing."""
+    rows, columns = np.nonzero(thing.mask)
+    middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+    x, y = (columns[middle] + 0.5) / WIDTH * 100, (rows[middle] + 0.5) / HEIGHT * 100
+    return _drawn("point", "keypoint", {"x": x, "y": y, "width": 0.5})
+
+
+def box_around(thing: Instance) -> dict[str, Any]:
+    x1, y1, x2, y2 = thing.box_xyxy_px
+    x, width = x1 / WIDTH * 100, (x2 - x1) / WIDTH * 100
+    y, height = y1 / HEIGHT * 100, (y2 - y1) / HEIGHT * 100
+    value = {"x": x, "y": y, "width": width, "height": height, "rotation": 0}
+    return _drawn("box", "rectangle", value)
+
+
+def _drawn(control: str, kind: str, value: dict[str, float]) -> dict[str, Any]:
+    return {
+        "id": "a", "type": kind, "from_name": control, "to_name": "image", "value": value,
+        "original_width": WIDTH, "original_height": HEIGHT, "is_positive": True,
+    }  # fmt: skip
+
+
+def without_ids(prediction: dict[str, Any]) -> dict[str, Any]:
+    """Answers to prompts have new region ids each time."""
+    result = [{**region, "id": ""} for region in prediction["result"]]
+    return {**prediction, "result": result}
+
+
+def overlap(region: dict[str, Any], thing: Instance) -> float:
+    """IoU of a region and what was drawn."""
+    mask = region_mask(region, WIDTH, HEIGHT)
+    assert mask is not None
+    return float((mask & thing.mask).sum() / (mask | thing.mask).sum())
+
+
 def results(client: httpx2.Client, body: dict[str, Any]) -> list[dict[str, Any]]:
     answer = client.post("/predict", json=body)
     assert answer.status_code == 200, answer.text
@@ -247,6 +291,25 @@ def test_each_request_by_the_config_that_it_carries(
         found = results(client, body)
         assert {region["type"] for region in found[0]["result"]} == {kind}
         assert found == results(labelvino, body)
+
+
+def test_prompts_are_answered_as_by_labelvino_serve(
+    client: httpx2.Client, labelvino: httpx2.Client, pictures: LocalServer
+) -> None:
+    """A point and a box at one thing: its outline, and nothing else."""
+    client.post("/setup", json=setup_body(SMART))
+    thing = max(SCENES[0].instances, key=lambda each: int(each.mask.sum()))
+    body = predict_body([f"{pictures.url}/0.jpg"], SMART)
+    for prompt in (point_at(thing), box_around(thing)):
+        body["params"]["context"] = {"result": [prompt], "annotation_id": 1}
+        (found,) = results(client, body)
+        (region,) = found["result"]
+        assert overlap(region, thing) > 0.8
+        (ours,) = results(labelvino, body)
+        assert without_ids(found) == without_ids(ours)
+    assert results(client, {**body, "params": {"context": {"result": []}}})[0]["result"] == []
+    plain = {**body, "params": {"login": None, "password": None, "context": {}}}
+    assert len(results(client, plain)[0]["result"]) > 1
 
 
 def test_parallel_requests(client: httpx2.Client, pictures: LocalServer) -> None:

@@ -84,9 +84,12 @@ def test_a_foreign_value_costs_its_own_project_only(
         redis.set(NAMESPACE + "8.1", b"x")
     store.put(PROJECT, MODEL, record())
     reader = TunedReader(store)
-    assert reader.of("8.1", MODEL, LABELS) == {}
-    assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
-    assert "WRONGTYPE" in caplog.text
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        assert reader.of("8.1", MODEL, LABELS) == {}
+        assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
+    assert caplog.text.count("WRONGTYPE") == 1
+    assert "read again" not in caplog.text
 
 
 def test_redis_that_goes_and_comes_back(

@@ -25,7 +25,7 @@ from backend.tuned.record import (
     read_record,
     usable,
 )  # fmt: skip
-from backend.tuned.store import StateError
+from backend.tuned.store import AwayError, StateError
 from tests.toy_model import toy_contract
 
 PROJECT, MODEL, OTHER = "7.1795219680", "ab" * 32, "cd" * 32
@@ -83,7 +83,7 @@ for _ in range(700):
 )  # fmt: skip
 def test_a_record_that_no_labelvino_wrote(tmp_path: Path, data: bytes) -> None:
     """Reading gives one reason, and a request or a doctor goes on."""
-    with pytest.raises(RecordError, match=r"^it is (damaged: .{5,99}|of another release.*)$"):
+    with pytest.raises(RecordError, match=r"^it is (damaged(: .{5,99})?|of another release.*)$"):
         read_record(data)
     store = store_with(tmp_path)
     store.put(PROJECT, MODEL, data)
@@ -204,7 +204,7 @@ def test_an_address_that_cannot_be_one() -> None:
 def test_nothing_is_in_force_without_a_store() -> None:
     reader = TunedReader()
     assert reader.of(PROJECT, MODEL, LABELS) == {}
-    assert reader.in_force() == {}
+    assert reader.in_force(MODEL) == {}
 
 
 def test_new_thresholds_count_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -218,7 +218,7 @@ def test_new_thresholds_count_at_once(tmp_path: Path, caplog: pytest.LogCaptureF
         assert reader.of(PROJECT, MODEL, LABELS) == {"person": value}
         assert reader.of(PROJECT, MODEL, LABELS) == {"person": value}
     assert caplog.text.count("are in force for 1 labels") == 2
-    assert reader.in_force() == {PROJECT: 1}
+    assert reader.in_force(MODEL) == {PROJECT: 1}
     assert reader.of("8.1795219680", MODEL, LABELS) == {}  # another project
     assert "WARNING" not in caplog.text
 
@@ -230,7 +230,7 @@ def test_state_that_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     store.remove(PROJECT, MODEL)
     assert [reader.of(PROJECT, MODEL, LABELS) for _ in range(3)] == [{}] * 3
     assert caplog.text.count("are gone") == 1
-    assert reader.in_force() == {}
+    assert reader.in_force(MODEL) == {}
 
 
 def test_state_of_another_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -270,7 +270,7 @@ def test_a_store_that_does_not_answer(caplog: pytest.LogCaptureFixture, tmp_path
     assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
 
     def away(*_: object) -> bytes:
-        raise StateError("it is away.")
+        raise AwayError("it is away.")
 
     read = store.of_project
     store.of_project = away  # type: ignore[method-assign,assignment]
@@ -281,6 +281,67 @@ def test_a_store_that_does_not_answer(caplog: pytest.LogCaptureFixture, tmp_path
     with caplog.at_level(logging.INFO):
         assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
     assert "can be read again" in caplog.text
+
+
+def test_one_project_that_cannot_be_read_does_not_make_the_log_flap(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = store_with(tmp_path, record(), record("8.1"))
+    reader = TunedReader(store)
+    reader.of("8.1", MODEL, LABELS)
+    caplog.clear()
+    path = store.folder / f"8.1-{MODEL[:16]}.json"
+    path.unlink()
+    path.mkdir()  # what no user may read, not even root
+    for _ in range(3):
+        assert reader.of("8.1", MODEL, LABELS) == {"person": 0.3}
+        assert reader.of(PROJECT, MODEL, LABELS) == {"person": 0.3}
+    assert [r.message.count("cannot be read") for r in caplog.records] == [1, 0]
+    path.rmdir()
+    store.put("8.1", MODEL, record("8.1", person=0.4).to_bytes())
+    assert reader.of("8.1", MODEL, LABELS) == {"person": 0.4}
+    assert caplog.text.count("project 8.1: its tuned thresholds can be read again") == 1
+
+
+def test_the_folder_is_read_once_for_a_project_that_is_not_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with(tmp_path, record("77.1"), record(model=OTHER))
+    looked: list[str] = []
+    models = store.models
+
+    def counted(project: str) -> object:
+        looked.append(project)
+        if project == "9.1":
+            raise StateError("it cannot be listed.")
+        return models(project)
+
+    monkeypatch.setattr(store, "models", counted)
+    reader = TunedReader(store)
+    for _ in range(3):
+        assert reader.of("7.1", MODEL, LABELS) == reader.of("9.1", MODEL, LABELS) == {}
+    assert looked == ["7.1", "9.1"]
+    (store.folder / f"77.1-{OTHER[:16]}.json").mkdir()  # another project's, and not to be read
+    assert models("7.1") == {}
+
+
+def test_what_another_model_has_is_not_in_force(tmp_path: Path) -> None:
+    """A reload to another model, for which nothing is tuned."""
+    reader = TunedReader(store_with(tmp_path, record()))
+    reader.of(PROJECT, MODEL, LABELS)
+    assert reader.in_force(OTHER) == {}
+    reader.of(PROJECT, OTHER, LABELS)
+    assert (reader.in_force(MODEL), reader.in_force(OTHER)) == ({PROJECT: 1}, {})
+
+
+def test_many_odd_thresholds_are_few_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = record(**{f"x{i}": 0.5 for i in range(1000)})
+    assert TunedReader(store_with(tmp_path, odd)).of(PROJECT, MODEL, LABELS) == {}
+    assert caplog.text.count("is not used") == 5
+    assert "995 more" in caplog.text
 
 
 def test_a_project_that_does_nothing_costs_nothing_to_read(tmp_path: Path) -> None:
