@@ -188,6 +188,11 @@ class StudioBrowser:
             self.page.wait_for_timeout(200)
         return []
 
+    def accept_suggestions(self) -> None:
+        """Press the button that makes them regions of the annotation."""
+        self.page.click("[data-testid=bottombar-accept-suggestions-button]")
+        self.page.wait_for_timeout(400)
+
     def _on_page(self, x: float, y: float) -> tuple[float, float]:
         canvas = self.page.locator(".konvajs-content canvas").first.bounding_box()
         assert canvas is not None

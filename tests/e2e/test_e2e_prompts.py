@@ -14,6 +14,7 @@ from studio_browser import StudioBrowser
 from backend.demo import MODEL_PATH
 from backend.demo.pictures import encode_jpeg
 from backend.demo.scenes import FIRST_UNSEEN_SEED, Instance, draw_scene
+from backend.labelstudio.region_masks import region_mask
 
 CONFIG = """<View><Image name="image" value="$image"/>
 <KeyPointLabels name="point" toName="image" smart="true"><Label value="{label}"/></KeyPointLabels>
@@ -56,6 +57,7 @@ def drag(browser: StudioBrowser, thing: Instance) -> None:
 
 @pytest.mark.parametrize("prompt", [click, drag], ids=["click", "box"])
 def test_a_region_appears_where_somebody_points(
+    api: LabelStudio,
     prompt: Callable[[StudioBrowser, Instance], None],
     task: Task,
     browser: StudioBrowser,
@@ -65,3 +67,12 @@ def test_a_region_appears_where_somebody_points(
     shown = browser.suggestions()
     browser.screenshot(f"prompt-{prompt.__name__}")
     assert shown == ["polygonregion"]
+    browser.accept_suggestions()
+    browser.submit()
+    (annotation,) = api.annotations(task[1])
+    outlines = [r for r in annotation["result"] if r["type"] == "polygonlabels"]
+    (outline,) = outlines
+    assert outline["value"]["polygonlabels"] == [THING.name]
+    mask = region_mask(outline, outline["original_width"], outline["original_height"])
+    assert mask is not None and mask.shape == THING.mask.shape
+    assert (mask & THING.mask).sum() / (mask | THING.mask).sum() > 0.5
