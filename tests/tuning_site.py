@@ -7,7 +7,7 @@ from typing import Any
 
 from bulk_parts import png, settings_for
 from stand_in_studio import StandInStudio
-from toy_model import save_toy_model
+from toy_model import save_toy_model, toy_contract
 
 from backend.settings import Settings
 from tests.corrected import annotation
@@ -21,9 +21,11 @@ PERSON, CAR = ((5.0, 5.0, 45.0, 35.0), 0.3, 0), ((50.0, 20.0, 90.0, 50.0), 0.7, 
 """In every image: a person that the threshold of 0.5 hides, and a car that is none."""
 
 
-def toy(folder: Path) -> Path:
+def toy(folder: Path, person: str = "person") -> Path:
+    """`person`: what the model calls one."""
     path = folder / "toy.xml"
-    return path if path.exists() else save_toy_model(path, [CAR, PERSON])
+    contract = toy_contract((person, "car", "traffic light"))
+    return path if path.exists() else save_toy_model(path, [CAR, PERSON], contract)
 
 
 def person(number: int) -> dict[str, Any]:

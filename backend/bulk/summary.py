@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from backend.bulk.tally import Tally
 
@@ -80,7 +81,7 @@ class Summary:
         table = Table("label", box=None, padding=(0, 2))
         table.add_column("regions", justify="right")
         for label, count in self.tally.labels.most_common():
-            table.add_row(label, str(count))
+            table.add_row(Text(label), str(count))
         Console(stderr=True, highlight=False).print(table)
 
     @property

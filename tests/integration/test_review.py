@@ -16,9 +16,13 @@ from PIL import Image
 from stand_in_studio import Row, StandInStudio, running
 
 from backend.cli import cli
+from backend.config_plan import ConfigPlanner
 from backend.corrections.review.fields import FIELDS
 from backend.runtime.command_line import run
-from backend.settings import environment_names
+from backend.runtime.engine import load_contract, model_digest
+from backend.settings import environment_names, load_settings
+from backend.tuned.access import open_tuned_store
+from backend.tuned.record import TunedRecord
 
 # The model sees a person at 5, 5 to 45, 35 (0.9) and a car at 50, 20 to 90, 50 (0.8).
 (PERSON, _, _), (CAR, _, _) = INSTANCES
@@ -240,3 +244,27 @@ def test_wrong_use(studio: StandInStudio, tmp_path: Path, capsys: Any) -> None:
     assert review(studio, tmp_path, "--clear", "--write") == 2
     assert review(studio, tmp_path, "--min-confidence", 0) == 2
     assert studio.seen == []
+
+
+def test_the_version_in_force_is_told(
+    studio: StandInStudio,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the thresholds that were tuned for the project."""
+    monkeypatch.setenv("LABELVINO_STATE_DIR", str(tmp_path / "state"))
+    studio.project["created_at"] = "2026-11-21T00:08:00.900499Z"
+    good(studio)
+    review(studio, tmp_path, "--json")
+    before = json.loads(capsys.readouterr().out)["model_version"]
+    path = tmp_path / "toy.xml"
+    digest = model_digest(path, load_contract(path))
+    uid = "1.1795219680"
+    record = TunedRecord(uid, digest, {"person": 0.3}, 50, "effort", "2026-11-21T08:00:00+00:00")
+    store = open_tuned_store(load_settings())
+    store.put(uid, digest, record.to_bytes())
+    review(studio, tmp_path, "--json")
+    after = json.loads(capsys.readouterr().out)["model_version"]
+    plan = ConfigPlanner(load_contract(path), digest).plan(CONFIG, {"person": 0.3})
+    assert before != after == plan.model_version

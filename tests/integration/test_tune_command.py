@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from stand_in_studio import StandInStudio, running
-from tuning_site import UID, corrected, site_settings
+from tuning_site import CONFIG, UID, corrected, site_settings, toy
 
 from backend.bulk.chunk import ChunkOptions
 from backend.bulk.order import Order
 from backend.bulk.selection import Selection
 from backend.cli import cli
 from backend.corrections.tuning.command import TuneWishes, run_tune
-from backend.runtime.errors import LabelStudioError
+from backend.runtime.errors import LabelStudioError, SettingsError
 from backend.settings import Settings
 from backend.tuned.access import open_tuned_store, thresholds_of
 
@@ -184,3 +184,26 @@ def test_options_that_go_not_together() -> None:
     done = CliRunner().invoke(cli, ["tune", "--project", "1", "--apply", "--reset"])
     assert done.exit_code == 2
     assert "--apply and --reset" in done.output
+
+
+@pytest.mark.parametrize("option", ["--draw-s", "--delete-s", "--reshape-s", "--reshape-below"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_costs_that_are_no_numbers(option: str, value: str) -> None:
+    wanted = ["tune", "--project", "1", "--model", "x.xml", option, value]
+    done = CliRunner().invoke(cli, wanted)
+    told = done.output + str(done.exception)
+    assert isinstance(done.exception, SystemExit | SettingsError), told
+    assert option.strip("-").split("-")[0] in told.lower()
+    assert "finite" in told or "range" in told
+
+
+@pytest.mark.parametrize("name", ["door [open]", "car [/x]", "[red]"])
+def test_names_of_labels_are_shown_as_they_are(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    toy(tmp_path, name)
+    studio.project["label_config"] = CONFIG.replace('"person"', f'"{name}"')
+    for rows in studio.annotations.values():
+        rows[0]["result"][0]["value"]["rectanglelabels"] = [name]
+    run_tune(site_settings(studio, tmp_path), wishes(as_json=False))
+    assert f"\n{name} " in capsys.readouterr().out

@@ -130,3 +130,11 @@ def test_every_variable_in_the_docs_exists() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for name in re.findall(r"\bLABELVINO_[A-Z_]+\b", Path(page).read_text()):
             assert name in known, f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999"])
+@pytest.mark.parametrize("name", ["LABELVINO_TUNE_DRAW", "LABELVINO_PREDICT_BUDGET"])
+def test_numbers_that_are_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        load_settings()

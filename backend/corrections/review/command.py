@@ -29,6 +29,7 @@ from backend.progress import progress
 from backend.runtime.image import ImageLimits
 from backend.serving import open_predictor
 from backend.settings import Settings
+from backend.tuned.access import thresholds_of
 
 _AT_ONCE = 32  # tasks
 _REASONS_SHOWN = 10
@@ -87,7 +88,10 @@ def _reviewed(
     try:
         cache = open_result_cache(settings)
         predictor = open_predictor(settings, pool, cache, source=source, throughput=True)
-        plan = predictor.plan(project.label_config)
+        engine = predictor.engine
+        names = engine.contract.label_names
+        tuned = thresholds_of(settings, project.uid, engine.model_digest, names)
+        plan = predictor.plan(project.label_config, tuned)
         reviewer = Reviewer(predictor, plan, pool, wishes.min_confidence)
         total = ProjectTasks(api.calls, project.id).count(with_annotations())
         tasks = annotated_tasks(api, project, current_version="")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from backend.corrections.tuning.project_tuning import ProjectTuning
 from backend.corrections.tuning.resampling import Interval
@@ -131,13 +132,13 @@ def to_json(found: ProjectTuning, *, applied: bool) -> dict[str, Any]:
     }
 
 
-def _row(found: ProjectTuning, label: LabelTuning) -> tuple[str, ...]:
+def _row(found: ProjectTuning, label: LabelTuning) -> tuple[str | Text, ...]:
     best, gain = label.best, label.gain
     moved = label.threshold != label.old_threshold
     pooled = moved and label.verdict != "changed"
     verdict = _VERDICTS[label.verdict] + (": as all labels" if pooled else "")
     return (
-        found.labels[label.label],
+        Text(found.labels[label.label]),
         f"{label.old_threshold:.2f}",
         f"{label.threshold:.2f}" if moved else "=",
         f"{best.middle:.2f} ({best.low:.2f}-{best.high:.2f})" if best else "",

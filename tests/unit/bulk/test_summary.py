@@ -60,3 +60,12 @@ def test_tallies_add_up() -> None:
     total.add(Tally(done=1, images=2, blank=3, skipped=4, left_ids=[5], failed={6: "a"}))
     total.add(Tally(done=1, empty=1, failed={7: "b"}, left_ids=[8]))
     assert (total.done, total.empty, total.tasks) == (2, 1, 2 + 3 + 4 + 2 + 2)
+
+
+@pytest.mark.parametrize("name", ["door [open]", "car [/x]"])
+def test_names_of_labels_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    tally = Tally(done=1, images=1)
+    tally.labels.update({name: 3})
+    assert name in told(Summary("1", "v", tally), capsys)
