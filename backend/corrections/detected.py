@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backend.corrections.instances import Box, Frame, Instance, Kind, View
+from backend.corrections.instances import Instance, View
+from backend.corrections.regions import Box, Frame, Kind
 from backend.labelstudio.region_plan import RegionPlan
 from backend.runtime.detections import Detections
 

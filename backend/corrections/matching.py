@@ -14,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from backend.corrections.instances import Frame, Instance, View
-from backend.runtime.overlap import box_ious, mask_iou
+from backend.corrections.instances import Instance, View
+from backend.corrections.regions import Frame
+from backend.runtime.overlap import box_ious, mask_iou, near_boxes
 
 Fate = Literal["kept", "reshaped", "relabelled", "deleted", "added"]
 FATES: tuple[Fate, ...] = ("kept", "reshaped", "relabelled", "deleted", "added")
@@ -27,6 +28,9 @@ KEPT_IOU = 0.999
 Pixels decide and not the region's origin, since Label Studio 1.23.2 leaves it "prediction" where a
 polygon was moved.
 """
+
+
+_TOUCHING = float(np.finfo(np.float64).tiny)  # any IoU above 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +149,7 @@ def overlaps(one: Sequence[Instance], other: Sequence[Instance]) -> np.ndarray:
     ious = np.zeros((len(one), len(other)))
     if not ious.size:
         return ious
-    touching = box_ious(_reach(one), _reach(other)) > 0
-    for i, j in np.argwhere(touching).tolist():
+    for i, j, _ in near_boxes(_reach(one), _reach(other), _TOUCHING):
         ious[i, j] = instance_iou(one[i], other[j])
     return ious
 
@@ -185,10 +188,14 @@ def _reach(instances: Sequence[Instance]) -> np.ndarray:
 def _sharing_an_id(
     predicted: Sequence[Instance], final: Sequence[Instance]
 ) -> list[tuple[int, int]]:
-    found = []
-    for i, one in enumerate(predicted):
-        ids = set(one.region_ids)
-        for j, other in enumerate(final):
-            if one.frame == other.frame and not ids.isdisjoint(other.region_ids):
-                found.append((i, j))
-    return found
+    places: dict[tuple[Frame, str], list[int]] = {}
+    for j, other in enumerate(final):
+        for region_id in other.region_ids:
+            places.setdefault((other.frame, region_id), []).append(j)
+    found = {
+        (i, j): None
+        for i, one in enumerate(predicted)
+        for region_id in one.region_ids
+        for j in places.get((one.frame, region_id), ())
+    }
+    return list(found)

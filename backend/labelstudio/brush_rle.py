@@ -75,21 +75,22 @@ def decode_brush(rle: list[int], width: int, height: int) -> npt.NDArray[np.bool
         )
     word = read(5) + 1
     sizes = [read(4) + 1 for _ in range(4)]
-    out = np.zeros(total, np.uint8)
+    # Pages of zeros that nobody writes to cost nothing, however large the image.
+    pixels = np.zeros(width * height, np.bool_)
     position = 0
     while position < total:
         repeated = read(1)
         count = read(sizes[read(2)]) + 1
         if position + count > total:
             raise ValueError("the brush mask has more bytes than the image")
-        if repeated:
-            out[position : position + count] = read(word) & 0xFF
-        else:
+        if not repeated:
             for i in range(position, position + count):
-                out[i] = read(word) & 0xFF
+                pixels[i // _CHANNELS] |= bool(read(word) & 0xFF)
+        elif read(word) & 0xFF:
+            # Of each pixel that the run has a byte of.
+            pixels[position // _CHANNELS : (position + count - 1) // _CHANNELS + 1] = True
         position += count
-    # A pixel's four bytes as one number: a tenth of the time of looking at each.
-    return np.asarray(out.view(np.uint32).reshape(height, width) != 0, np.bool_)
+    return pixels.reshape(height, width)
 
 
 def _runs(mask: MaskCrop, width: int, height: int) -> tuple[I64, I64]:

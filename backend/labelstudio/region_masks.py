@@ -26,18 +26,23 @@ def region_crop(region: Mapping[str, Any], width: int, height: int) -> MaskCrop 
     `width`, `height`: of the mask that is wanted. Polygons are exact by pycocotools' rule, and so
     are brush masks of that size; those of another size are shrunk or enlarged.
     """
-    value = region.get("value")
-    if not isinstance(value, Mapping):
-        return None
     try:
-        if value.get("format") == "rle" or "rle" in value:
-            return _brush(region, value, width, height)
-        points = outline_percent(region)
-        if points is None:
-            return None
-        return rasterise_polygon(points / 100 * (width, height), width, height)
+        return crop_of_region(region, width, height)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def crop_of_region(region: Mapping[str, Any], width: int, height: int) -> MaskCrop:
+    """As `region_crop`; raises KeyError, TypeError, ValueError or OverflowError with the reason."""
+    value = region["value"]
+    if not isinstance(value, Mapping):
+        raise TypeError("it has no value")
+    if value.get("format") == "rle" or "rle" in value:
+        return _brush(region, value, width, height)
+    points = outline_percent(region)
+    if points is None:
+        raise ValueError("it has no shape")
+    return rasterise_polygon(points / 100 * (width, height), width, height)
 
 
 def region_mask(region: Mapping[str, Any], width: int, height: int) -> Mask | None:
@@ -58,9 +63,9 @@ def outline_percent(region: Mapping[str, Any]) -> F64 | None:
     """
     value = region["value"]
     if "points" in value:
-        points = np.asarray(value["points"], np.float64).reshape(-1, 2)
-        if len(points) < 3:
-            raise ValueError(f"a polygon has three points or more, but got {len(points)}")
+        points = np.asarray(value["points"], np.float64)
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
+            raise ValueError(f"a polygon is three points [x, y] or more, but got {points.shape}")
         return points
     if "radiusX" in value:
         return _ellipse_points(value, region)

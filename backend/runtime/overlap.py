@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from backend.runtime.detections import MaskCrop
 
 Boxes = npt.NDArray[np.floating]
+_AT_ONCE = 1 << 18  # pairs; each takes some 100 bytes meanwhile
 
 
 def box_ious(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
@@ -18,6 +21,16 @@ def box_ious(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     areas = [np.prod(np.clip(x[:, 2:] - x[:, :2], 0, None), axis=1) for x in (a, b)]
     union = areas[0][:, None] + areas[1][None] - inner
     return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=union > 0))
+
+
+def near_boxes(a: Boxes, b: Boxes, least: float) -> Iterator[tuple[int, int, float]]:
+    """Indexes and IoU of the pairs of boxes [N, 4] and [M, 4] with an IoU of `least` (above 0) or
+    more, in order; memory does not grow with N x M."""
+    rows = max(1, _AT_ONCE // max(1, len(b)))
+    for start in range(0, len(a), rows):
+        ious = box_ious(a[start : start + rows], b)
+        for i, j in np.argwhere(ious >= least).tolist():
+            yield start + i, j, float(ious[i, j])
 
 
 def mask_iou(a: MaskCrop, b: MaskCrop) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from backend.corrections.instances import Instance, Row, View
+from backend.corrections.instances import Instance, View
+from backend.corrections.regions import Row
 from backend.labelstudio.region_masks import outline_percent
 from backend.runtime.coco_rle import encode_coco
 from backend.runtime.polygons import PolygonDetail, polygons
@@ -47,16 +48,6 @@ def _segmentation(
         return encode_coco(view.mask, frame.width, frame.height)
     if view.kind == "brush":
         return [ring.ravel().tolist() for ring in polygons(view.mask, _EXACT)]
-    by_id = _drawn(result, view)
     size = frame.width, frame.height
-    return [(by_id[part] / 100 * size).ravel().tolist() for part in view.region_ids]
-
-
-def _drawn(result: Sequence[Row], view: View) -> Mapping[str, Any]:
-    """Outlines in percent of a control's regions, by id; of equal ids the first, as it is read."""
-    found: dict[str, Any] = {}
-    for item in (item for item in result if isinstance(item, Mapping)):
-        region_id, control = str(item.get("id") or ""), str(item.get("from_name") or "")
-        if control == view.control and region_id in view.region_ids:
-            found.setdefault(region_id, outline_percent(item))
-    return found
+    outlines = [outline_percent(result[position]) for position in view.positions]
+    return [(each / 100 * size).ravel().tolist() for each in outlines if each is not None]

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.corrections.history import image_tag
-from backend.corrections.instances import Frame, Instance
+from backend.corrections.instances import Instance
 from backend.corrections.matching import Pair
+from backend.corrections.regions import Frame
 from backend.corrections.report.page import picture_name
 from backend.corrections.report.report import Example
 from backend.labelstudio.label_config import LabelConfig

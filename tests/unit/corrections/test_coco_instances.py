@@ -81,7 +81,7 @@ def test_a_rectangle_has_no_segmentation() -> None:
 
 
 def test_parts_of_an_instance_are_one_annotation() -> None:
-    parts = [polygon("3-0", 5, 5, 10, 10), polygon("3-1", 10, 10, 10, 10)]
+    parts = [polygon("3-0", 5, 5, 10, 10, score=0.5), polygon("3-1", 10, 10, 10, 10, score=0.5)]
     found = written(*parts)
     assert len(found["segmentation"]) == 2
     assert found["area"] == 100 + 100 - 25  # they overlap
@@ -89,9 +89,16 @@ def test_parts_of_an_instance_are_one_annotation() -> None:
 
 
 def test_a_corrected_control_goes_before_one_left_as_it_was() -> None:
-    kept = polygon("3-0", 5, 5, 10, 10, origin="prediction")
-    corrected = brush("3.1-0", 5, 5, 20, 10, origin="prediction-changed")
+    kept = polygon("3-0", 5, 5, 10, 10, origin="prediction", score=0.5)
+    corrected = brush("3.1-0", 5, 5, 20, 10, origin="prediction-changed", score=0.5)
     assert written(kept, corrected)["area"] == 200
+
+
+def test_regions_that_share_an_id_or_have_none_keep_their_own_outlines() -> None:
+    result = [None, polygon("a", 0, 0, 9, 9), polygon("a", 50, 0, 9, 9), polygon("", 5, 20, 9, 9)]
+    found = read_instances(result).instances  # type: ignore[arg-type]
+    written = [coco_annotation(each, result, "as-drawn") for each in found]  # type: ignore[arg-type]
+    assert [each and each["segmentation"][0][:2] for each in written] == [[0, 0], [50, 0], [5, 20]]
 
 
 @pytest.mark.parametrize("style", STYLES)

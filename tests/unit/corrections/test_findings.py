@@ -100,8 +100,8 @@ def test_sure_of_what_is_never_overlooked() -> None:
 
 
 def test_of_several_controls_the_corrected_one_counts() -> None:
-    left = polygon("3-0", 10, 10, 20, 20, origin="prediction")
-    corrected = brush("3.1-0", 60, 10, 20, 20, origin="prediction-changed")
+    left = polygon("3-0", 10, 10, 20, 20, origin="prediction", score=0.5)
+    corrected = brush("3.1-0", 60, 10, 20, 20, origin="prediction-changed", score=0.5)
     annotated = instances(left, corrected)
     assert found(detected((0.9, polygon("1", 60, 10, 20, 20))), annotated) == []
     assert kinds(found(detected((0.9, polygon("1", 10, 10, 20, 20))), annotated)) == [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 from corrected import annotation, brush, polygon, rectangle, region, task
 from hypothesis import given
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 from backend.corrections.export.coco_instances import coco_annotation
 from backend.corrections.history import tasks_of_row
 from backend.corrections.instances import read_instances
-from backend.labelstudio.brush_rle import decode_brush
+from backend.labelstudio.brush_rle import decode_brush, encode_brush
+from backend.runtime.detections import MaskCrop
 
 GOOD = [
     polygon("0-0", 10, 10, 20, 20, score=0.5, origin="prediction"),
+    polygon("", 50, 10, 20, 20),
     brush("b", 5, 5, 10, 10),
     rectangle("r", 1, 1, 30, 30),
     region("e", "ellipse", "car", {"x": 40, "y": 50, "radiusX": 20, "radiusY": 30, "rotation": 9}),
@@ -54,20 +58,40 @@ def test_nothing_that_is_stored_breaks_the_reading(result: list[Any]) -> None:
 
 def test_what_is_no_region_at_all_is_counted() -> None:
     found = read_instances([*GOOD, None, "x", 3])  # type: ignore[list-item]
-    assert len(found.instances) == 4
+    assert len(found.instances) == len(GOOD)
     assert found.unread == ("a region that is no object",) * 3
 
 
 def test_a_task_with_such_an_annotation_is_read() -> None:
     row = task(1, [annotation(1, *GOOD, None, {"id": "x", "from_name": ["odd"]})], [])  # type: ignore[arg-type]
     (found,) = tasks_of_row(row, prompts=("polygon",))
-    assert len(found.result) == len(GOOD) + 2 - 1
+    assert len(found.result) == len(GOOD) + 2 - 2
 
 
 def test_a_size_that_no_image_has_costs_no_memory() -> None:
     huge = polygon("p", 0, 0, 50, 50, original_width=10**6, original_height=10**6)
     (said,) = read_instances([huge]).unread
     assert "1000000x1000000" in said
+
+
+def test_an_outline_without_end_is_said_and_costs_no_memory() -> None:
+    points = [[900 * (i % 2) - 400, i / 50] for i in range(5000)]
+    endless = region("p", "polygon", "car", {"points": points})
+    (said,) = read_instances([endless | {"original_width": 4000, "original_height": 3000}]).unread
+    assert said.startswith("region p: ")
+    assert "more than 16000000 times" in said
+
+
+def test_a_brush_mask_costs_what_was_painted_and_not_what_it_claims() -> None:
+    side = 11_000
+    rle = encode_brush(MaskCrop(5, 5, np.ones((1, 1), np.bool_)), side, side)
+    dot = region("b", "brush", "car", {"format": "rle", "rle": rle})
+    tracemalloc.start()
+    found = read_instances([dot | {"original_width": side, "original_height": side}])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [each.area_px for each in found.instances] == [1]
+    assert peak < 2 * side * side  # before, eight bytes a pixel
 
 
 @pytest.mark.parametrize("rle", [10**12, [300], [-1], ["a"], [None], None, {"a": 1}])

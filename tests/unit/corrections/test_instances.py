@@ -58,9 +58,9 @@ def test_an_ellipse_is_a_mask() -> None:
 
 def test_parts_of_our_predictions_are_one_instance() -> None:
     parts = [
-        polygon("3-0", 0, 0, 10, 10),
-        polygon("3-1", 20, 0, 5, 10),
-        polygon("4-0", 40, 0, 5, 5),
+        polygon("3-0", 0, 0, 10, 10, score=0.5),
+        polygon("3-1", 20, 0, 5, 10, score=0.5),
+        polygon("4-0", 40, 0, 5, 5, score=0.5),
     ]
     three, four = read_instances(parts).instances
     assert (three.key, three.region_ids, three.area_px) == ("3", ("3-0", "3-1"), 150)
@@ -78,22 +78,76 @@ def test_other_ids_are_instances_of_their_own() -> None:
     assert len(read_instances(parts).instances) == 2
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [polygon("37-0", 0, 0, 10, 10), polygon("37-1", 20, 0, 5, 10)],
+        [polygon("37-0", 0, 0, 10, 10, score=0.5), polygon("37-1", 20, 0, 5, 10, score=0.6)],
+        [polygon("37-0", 0, 0, 10, 10, score=1 / 3), polygon("37-1", 20, 0, 5, 10, score=1 / 3)],
+        [rectangle("37-0", 0, 0, 10, 10, score=1), rectangle("37-1", 20, 0, 5, 10, score=1)],
+        [brush("37-0", 0, 0, 10, 10, score=0.5), brush("37-1", 20, 0, 5, 10, score=0.5)],
+        [polygon("37-0", 0, 0, 10, 10, score=0.5),
+         polygon("37-1", 20, 0, 5, 10, score=0.5, from_name="other")],
+        [polygon("37-0", 0, 0, 10, 10, score=0.5), polygon("37.1-0", 20, 0, 5, 10, score=0.5)],
+    ],
+    ids=["no score", "scores", "decimals", "rectangles", "brushes", "controls", "further control"],
+)  # fmt: skip
+def test_ids_of_other_tools_join_nothing(parts: list[Row]) -> None:
+    found = read_instances(parts).instances
+    assert [(each.key, each.region_ids) for each in found] == [
+        (part["id"], (part["id"],)) for part in parts
+    ]
+
+
+def test_a_part_that_lost_its_score_stays_with_the_others() -> None:
+    parts = [polygon("3-0", 0, 0, 10, 10, score=0.5), polygon("3-1", 20, 0, 5, 10)]
+    assert one(*parts).region_ids == ("3-0", "3-1")
+
+
+@pytest.mark.parametrize("no_id", ["", None])
+def test_regions_without_an_id_count_each(no_id: str | None) -> None:
+    result = [
+        polygon("#3", 80, 0, 10, 10) | {"from_name": "z"},
+        polygon("", 0, 0, 10, 10) | {"id": no_id},
+        brush("", 20, 0, 5, 10, "bus") | {"id": no_id},
+        rectangle("", 50, 0, 5, 10) | {"id": no_id},
+    ]
+    found = read_instances(result).instances
+    assert [(each.key, each.label, each.region_ids) for each in found] == [
+        ("#3", "car", ("#3",)), ("#1", "car", ()), ("#2", "bus", ()), ("#3", "car", ()),
+    ]  # fmt: skip
+    missing = [{key: each[key] for key in each if key != "id"} for each in result[1:]]
+    assert len(read_instances(missing).instances) == 3
+
+
+def test_another_shape_of_an_id_counts_on_its_own() -> None:
+    again = [polygon("a", 0, 0, 10, 10), polygon("a", 0, 0, 10, 10, "bus", from_name="more")]
+    result = [*again, polygon("a", 50, 0, 10, 10, "bus"), polygon("a", 50, 0, 10, 10, "bus")]
+    found = read_instances(result).instances
+    assert [(each.key, each.label, each.region_ids) for each in found] == [
+        ("a", "car", ("a",)), ("#2", "bus", ()),
+    ]  # fmt: skip
+
+
 def test_parts_that_were_given_different_labels_are_different_instances() -> None:
-    parts = [polygon("3-0", 0, 0, 10, 10), polygon("3-1", 20, 0, 5, 10, "bus")]
+    parts = [
+        polygon("3-0", 0, 0, 10, 10, score=0.5),
+        polygon("3-1", 20, 0, 5, 10, "bus", score=0.5),
+    ]
     assert [each.label for each in read_instances(parts).instances] == ["car", "bus"]
 
 
 def test_an_instance_of_several_controls_counts_once() -> None:
-    result = [polygon("3-0", 0, 0, 10, 10), brush("3.1-0", 0, 0, 10, 10),
-              rectangle("3.2-0", 0, 0, 10, 10)]  # fmt: skip
+    result = [polygon("3-0", 0, 0, 10, 10, score=0.5), brush("3.1-0", 0, 0, 10, 10, score=0.5),
+              rectangle("3.2-0", 0, 0, 10, 10, score=0.5)]  # fmt: skip
     found = one(*result)
     assert [view.kind for view in found.views] == ["polygon", "brush", "rectangle"]
     assert found.kind == "polygon"
 
 
 def test_the_corrected_control_stands_for_the_instance() -> None:
-    result = [polygon("3-0", 0, 0, 10, 10, origin="prediction"),
-              brush("3.1-0", 0, 0, 10, 8, origin="prediction-changed")]  # fmt: skip
+    result = [polygon("3-0", 0, 0, 10, 10, origin="prediction", score=0.5),
+              brush("3.1-0", 0, 0, 10, 8, origin="prediction-changed", score=0.5)]  # fmt: skip
     assert (one(*result).kind, one(*result).area_px) == ("brush", 80)
 
 
@@ -132,6 +186,19 @@ def test_a_label_may_stand_in_a_result_of_its_own() -> None:
     assert one(shape).label == ""
 
 
+@pytest.mark.parametrize(
+    ("drawn", "box"),
+    [
+        (rectangle("r", -20, -20, 60, 60), (0, 0, 40, 40)),
+        (rectangle("r", 0, 0, 1e200, 1e200), (0, 0, WIDTH, HEIGHT)),
+    ],
+)
+def test_a_rectangle_ends_where_the_image_does(
+    drawn: Row, box: tuple[float, float, float, float]
+) -> None:
+    assert one(drawn).box_xyxy_px == box
+
+
 def test_what_is_no_region_is_left_aside() -> None:
     result = [
         {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"},
@@ -158,6 +225,11 @@ def test_what_is_no_region_is_left_aside() -> None:
         (region("a", "polygon", "car", {}), "damaged polygon"),
         (region("a", "brush", "car", {"rle": [1, 2]}), "damaged brush"),
         (region("a", "rectangle", "car", {"x": 1}), "without width"),
+        (rectangle("a", 120, 0, 9, 9), "nothing within"),
+        (rectangle("a", -30, 0, 30, 9), "nothing within"),
+        (rectangle("a", float("inf"), 0, 30, 9), "not finite"),
+        (polygon("a", 0, 0, 10, 10, item_index=-1), "image number -1"),
+        (region("a", "polygon", "car", {"points": [[0, 0, 1], [1, 1, 1]]}), "damaged polygon"),
         (region("a", "bitmask", "car", {}), "not understood"),
         (polygon("a", 0, 0, 10, 10, image_rotation=90), "was turned"),
     ],
@@ -170,6 +242,11 @@ def test_what_cannot_be_read_is_said(damaged: Row, reason: str) -> None:
     assert reason in said
 
 
+def test_a_region_without_an_id_that_cannot_be_read_is_said() -> None:
+    (said,) = read_instances([polygon("b", 0, 0, 5, 5), region("", "bitmask", "car", {})]).unread
+    assert said.startswith("region #1: ")
+
+
 @pytest.mark.parametrize(
     ("region_id", "is_prompted"),
     [("0a1b2c3d-0-0", True), ("0a1b2c3d-0.1-0", True), ("0-0", False), ("Xy3-_", False)],
@@ -179,8 +256,9 @@ def test_answers_to_prompts_are_known_by_their_id(region_id: str, is_prompted: b
 
 
 def test_an_instance_knows_where_it_comes_from() -> None:
-    parts = [polygon("3-0", 0, 0, 10, 10, origin="prediction", parentID="x"),
-             polygon("3-1", 20, 0, 5, 10, origin="prediction-changed", parentID="x")]  # fmt: skip
+    more = {"parentID": "x", "score": 0.5}
+    parts = [polygon("3-0", 0, 0, 10, 10, origin="prediction", **more),
+             polygon("3-1", 20, 0, 5, 10, origin="prediction-changed", **more)]  # fmt: skip
     assert (one(*parts).origin, one(*parts).parent_ids) == ("prediction-changed", ("x",))
 
 
@@ -194,7 +272,7 @@ def test_what_we_predict_comes_back(kinds: tuple[str, ...]) -> None:
     masks = (MaskCrop(5, 7, pixels), MaskCrop(60, 20, np.ones((9, 9), np.bool_)))
     found = Detections(
         WIDTH, HEIGHT, np.array([[6, 9, 33, 25], [60, 20, 69, 29]], np.float32),
-        np.array([0.9, 0.6], np.float32), np.array([0, 1]), masks,
+        np.array([0.87654321, 0.6], np.float32), np.array([0, 1]), masks,
     )  # fmt: skip
     names = ("car", "bus")
     config = parse_label_config(write_label_config(names, kinds, ((200, 0, 0), (0, 0, 200))))  # type: ignore[arg-type]
@@ -205,7 +283,7 @@ def test_what_we_predict_comes_back(kinds: tuple[str, ...]) -> None:
     written = build_regions(found, plan, "image", exact).regions
     first, second = read_instances(written).instances  # type: ignore[arg-type]
     assert [view.kind for view in first.views] == list(kinds)
-    assert (first.label, first.score, second.label, second.score) == ("car", 0.9, "bus", 0.6)
+    assert (first.label, first.score, second.label, second.score) == ("car", 0.8765, "bus", 0.6)
     assert first.area_px == masks[0].area
     assert first.mask is not None
     assert (first.mask.pixels == masks[0].trimmed().pixels).all()

@@ -98,7 +98,10 @@ def test_another_image_is_never_the_same() -> None:
 
 
 def test_a_part_that_was_deleted_is_a_change_of_shape() -> None:
-    parts = [polygon("0-0", 0, 0, 10, 10), polygon("0-1", 20, 0, 5, 10)]
+    parts = [
+        polygon("0-0", 0, 0, 10, 10, score=0.5),
+        polygon("0-1", 20, 0, 5, 10, score=0.5),
+    ]
     (pair,) = match(parts, parts[:1]).pairs
     assert (pair.fate, pair.iou) == ("reshaped", pytest.approx(100 / 150))
 
@@ -161,3 +164,10 @@ def test_what_nobody_touched_is_kept(result: list[Row]) -> None:
     found = read_instances(result).instances
     matching = match_instances(found, read_instances(result).instances)
     assert matching.counts["kept"] == len(found)
+
+
+def test_regions_without_an_id_match_by_overlap_only() -> None:
+    here, there = polygon("", 10, 10, 20, 20), polygon("", 60, 10, 20, 20)
+    assert fates(match([here], [there])) == ["deleted", "added"]
+    (pair,) = match([here], [here]).pairs
+    assert (pair.fate, pair.by_id) == ("kept", False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,6 +61,37 @@ def test_the_same_pixels_as_pycocotools(places: list[tuple[int, int]]) -> None:
     points = np.array(places, np.float64) / 50
     mask = framed(rasterise_polygon(points, WIDTH, HEIGHT))
     assert (mask == by_pycocotools(points)).all()
+
+
+anywhere = st.tuples(st.integers(-9000, 9000), st.integers(-9000, 9000))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.one_of(place, anywhere), min_size=3, max_size=12))
+def test_the_same_pixels_where_the_outline_leaves_the_image(places: list[tuple[int, int]]) -> None:
+    points = np.array(places, np.float64) / 50
+    mask = framed(rasterise_polygon(points, WIDTH, HEIGHT))
+    assert (mask == by_pycocotools(points)).all()
+
+
+def zigzag(number: int, width: int, height: int) -> np.ndarray:
+    """From far left to far right of the image, again and again."""
+    y = np.linspace(0, height, number)
+    return np.column_stack([np.where(np.arange(number) % 2, -4.0 * width, 5.0 * width), y])
+
+
+def test_a_long_outline_takes_no_more_memory_than_its_pixels() -> None:
+    tracemalloc.start()
+    mask = rasterise_polygon(zigzag(300, 4000, 3000), 4000, 3000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert mask.pixels.shape[1] == 4000
+    assert peak < 150_000_000  # two frames of 12 million bytes, and the crossings of one step
+
+
+def test_an_outline_without_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="20000000 times, more than 16000000"):
+        rasterise_polygon(zigzag(5000, 4000, 3000), 4000, 3000)
 
 
 def test_a_mask_with_a_hole_comes_back_from_its_polygon() -> None:
