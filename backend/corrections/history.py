@@ -23,7 +23,7 @@ from backend.labelstudio.project_tasks import (
     ProjectTasks,
     with_annotations,
 )
-from backend.runtime.errors import LabelStudioError
+from backend.runtime.errors import FetchError, LabelStudioError
 
 Source = Literal["parent", "current"]
 _PREDICTED = ("prediction", "prediction-changed")  # origins
@@ -84,7 +84,13 @@ class AnnotatedTask:
 
     def address(self, image: ImageTag, item_index: int = 0) -> str:
         """Of one of the task's images. Raises FetchError where the task has no such one."""
-        return image.addresses(self.data)[item_index]
+        addresses = image.addresses(self.data)
+        if not 0 <= item_index < len(addresses):
+            raise FetchError(
+                f"the task has {len(addresses)} images in '{image.field}', but not number "
+                f"{item_index}, counted from 0: its data was changed meanwhile."
+            )
+        return addresses[item_index]
 
 
 def annotated_tasks(

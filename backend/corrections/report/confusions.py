@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 from backend.corrections.report.changes import Change
 from backend.labelstudio.label_config import Control, LabelConfig, LabelTag
@@ -58,7 +59,14 @@ def _suggestion(
         }
     model_labels = source.predicted_values or (source.value,)
     values = dict.fromkeys((*target.predicted_values, *model_labels))
-    tag = f'<Label value="{target.value}" predicted_values="{",".join(values)}"/>'
+    unwritable = next((name for name in values if "," in name), None)
+    if unwritable is not None:
+        return {
+            "suggestion": f"'{unwritable}' has a comma, which predicted_values takes for the end "
+            f"of a name, so that it cannot be mapped to '{target.value}': rename the label in the "
+            "model's list."
+        }
+    tag = f"<Label value={quoteattr(target.value)} predicted_values={quoteattr(','.join(values))}/>"
     words = f"{tag} in '{control.name}' would make {number} of these right that were relabelled"
     if stayed:
         words += f", and {stayed} wrong that stayed"

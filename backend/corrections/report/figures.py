@@ -87,13 +87,14 @@ def reshaped_ious(changes: Iterable[Change]) -> Figures:
 def by_score(changes: Sequence[Change]) -> list[Figures]:
     """Bands of the predictions' score that hold any, the lowest first.
 
-    `recall_from_here`: of all final instances, were only predictions of at least `low` shown.
+    Scores beyond 0 and 1 count in the first and the last. `recall_from_here`: of all final
+    instances, were only predictions of at least `low` shown.
     """
     final = sum(change.is_final for change in changes)
     rows = []
     for low, high in pairwise(SCORE_EDGES):
-        is_last = high == SCORE_EDGES[-1]
-        scored = [c for c in changes if c.score is not None and c.score >= low]
+        is_first, is_last = low == SCORE_EDGES[0], high == SCORE_EDGES[-1]
+        scored = [c for c in changes if c.score is not None and (is_first or c.score >= low)]
         band = [c for c in scored if c.score is not None and (is_last or c.score < high)]
         if band:
             row = summary(band)

@@ -16,6 +16,7 @@ GROUP_NAMES = {
     "only_kept": "  all kept",
     "edited": "  edited, none added",
     "added": "  some added",
+    "not_known": "  not known",
     "left_blank": "left blank (control)",
     "other": "began with neither",
 }

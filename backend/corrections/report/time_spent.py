@@ -16,6 +16,7 @@ from backend.corrections.report.changes import TaskChanges
 
 LEAST_TASKS = 10
 """Of a group, for an interval: below, its draws repeat the same few tasks."""
+_KINDS = ("only_kept", "edited", "added", "not_known")
 _DRAWS = 2000
 _LEVEL = 0.95
 
@@ -37,7 +38,8 @@ def time_spent(tasks: Sequence[TaskChanges], seed: int = 0) -> dict[str, Any]:
     """Groups of tasks and what the pre-annotation saves.
 
     pre_annotated  began with a prediction; of these `only_kept`: nothing was to do; `edited`: some
-                   region was reshaped, relabelled or deleted, none added; `added`: some were
+                   region was reshaped, relabelled or deleted, none added; `added`: some were;
+                   `not_known`: the prediction was deleted since
     left_blank     left without on purpose: the control
     other          began with neither, as far as Label Studio says
     saved          1 - median of pre_annotated / median of left_blank; None without both
@@ -47,9 +49,7 @@ def time_spent(tasks: Sequence[TaskChanges], seed: int = 0) -> dict[str, Any]:
     other = [task for task in tasks if not (task.began_with_prediction or task.began_blank)]
     groups = {
         "pre_annotated": began,
-        "only_kept": [task for task in began if task_kind(task) == "only_kept"],
-        "edited": [task for task in began if task_kind(task) == "edited"],
-        "added": [task for task in began if task_kind(task) == "added"],
+        **{kind: [task for task in began if task_kind(task) == kind] for kind in _KINDS},
         "left_blank": blank,
         "other": other,
     }
@@ -60,7 +60,9 @@ def time_spent(tasks: Sequence[TaskChanges], seed: int = 0) -> dict[str, Any]:
 
 
 def task_kind(task: TaskChanges) -> str:
-    """`only_kept`, `edited` or `added`, as `time_spent` has it."""
+    """`only_kept`, `edited`, `added` or `not_known`, as `time_spent` has it."""
+    if task.source != "parent":
+        return "not_known"
     fates = {change.fate for change in task.changes}
     if "added" in fates:
         return "added"

@@ -10,7 +10,8 @@ from corrected import annotation, polygon, prediction, task
 from backend.bulk.selection import BLANK_VERSION
 from backend.corrections.history import AnnotatedTask, current_version_of, tasks_of_row
 from backend.labelstudio.api import Project
-from backend.runtime.errors import LabelStudioError
+from backend.labelstudio.label_config import ImageTag
+from backend.runtime.errors import FetchError, LabelStudioError
 
 CAR = polygon("0-0", 0, 0, 10, 10)
 
@@ -112,6 +113,17 @@ def test_prompts_that_were_left_in_are_no_regions() -> None:
     (found,) = tasks_of_row(task(1, [annotation(1, CAR, prompt)], []), "", {"box"})
     assert found.result == (CAR,)
     assert one(task(1, [annotation(1, CAR, prompt)], [])).result == (CAR, prompt)
+
+
+@pytest.mark.parametrize(("item_index", "address"), [(0, "a"), (1, "b"), (2, None), (-1, None)])
+def test_the_address_of_an_image(item_index: int, address: str | None) -> None:
+    found = one(task(1, [annotation(1, CAR)], []) | {"data": {"pages": ["a", "b"]}})
+    tag = ImageTag("image", "pages", is_list=True)
+    if address is not None:
+        assert found.address(tag, item_index) == address
+        return
+    with pytest.raises(FetchError, match=f"2 images in 'pages', but not number {item_index}"):
+        found.address(tag, item_index)
 
 
 class Api:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from corrected import annotation, brush, polygon, prediction, task
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.bulk.selection import BLANK_VERSION
-from backend.corrections.history import tasks_of_row
+from backend.corrections.history import Source, tasks_of_row
 from backend.corrections.report.changes import Change, TaskChanges, compare
 from backend.corrections.report.confusions import confusions
 from backend.corrections.report.figures import (
@@ -139,6 +140,12 @@ def test_versions_stand_in_the_order_of_their_first_annotation() -> None:
     assert (new["first"][:10], new["last"][:10]) == ("2026-11-26", "2026-11-27")
 
 
+@pytest.mark.parametrize(("score", "low"), [(-0.2, 0.0), (87.0, 0.9)])
+def test_a_score_beyond_0_and_1_counts_in_the_nearest_band(score: float, low: float) -> None:
+    (row,) = by_score([replace(KEPT, score=score)])
+    assert (row["low"], row["predicted"]) == (low, 1)
+
+
 def test_times_that_are_not_known_do_not_count() -> None:
     assert spread_of([])["median_s"] is None
     found = spread_of([None, 0.0, 4.0])
@@ -159,6 +166,16 @@ def test_a_task_is_of_one_kind(made: list[Change], kind: str) -> None:
     assert task_kind(done(*made)) == kind
 
 
+@pytest.mark.parametrize("source", [None, "current"])
+def test_of_what_kind_a_task_was_is_not_known_without_its_prediction(source: Source | None) -> None:
+    gone = replace(done(), source=source)
+    groups = time_spent([gone, done(KEPT, time_s=30)])["groups"]
+    assert {name: group["tasks"] for name, group in groups.items()} == {
+        "pre_annotated": 2, "only_kept": 1, "edited": 0, "added": 0, "not_known": 1,
+        "left_blank": 0, "other": 0,
+    }  # fmt: skip
+
+
 def test_groups_of_time() -> None:
     tasks = [
         done(KEPT, time_s=10), done(DELETED, time_s=20), done(ADDED, time_s=40),
@@ -169,6 +186,7 @@ def test_groups_of_time() -> None:
     groups = found["groups"]
     assert {name: (group["tasks"], group["median_s"]) for name, group in groups.items()} == {
         "pre_annotated": (3, 20), "only_kept": (1, 10), "edited": (1, 20), "added": (1, 40),
+        "not_known": (0, None),
         "left_blank": (1, 100), "other": (2, 6),
     }  # fmt: skip
     assert groups["left_blank"]["without_time"] == 1
@@ -244,6 +262,27 @@ def test_the_suggestion_does_what_it_says() -> None:
     (control,) = parse_label_config(xml).controls
     (targets,) = map_labels(control, ("car",)).targets
     assert [tag.value for tag in targets] == ["bus"]
+
+
+def test_a_suggestion_is_xml_that_can_be_pasted() -> None:
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><PolygonLabels name="shape" toName="image">'
+        '<Label value="A &amp; &quot;B&quot;"/><Label value="a &lt; b"/></PolygonLabels></View>'
+    )
+    (row,) = confusions(relabelled("a < b", 'A & "B"', 6), config)
+    tag = ElementTree.fromstring(row["suggestion"].partition("/>")[0] + "/>")
+    assert tag.attrib == {"value": 'A & "B"', "predicted_values": "a < b"}
+    assert row["predicted_values"] == "a < b"
+
+
+def test_a_name_with_a_comma_cannot_be_mapped() -> None:
+    config = parse_label_config(
+        '<View><Image name="image" value="$image"/><PolygonLabels name="shape" toName="image">'
+        '<Label value="car"/><Label value="bus, coach"/></PolygonLabels></View>'
+    )
+    (row,) = confusions(relabelled("bus, coach", "car", 6), config)
+    assert "predicted_values" not in row
+    assert "'bus, coach' has a comma" in row["suggestion"]
 
 
 def test_a_confusion_that_the_config_would_make_worse() -> None:
