@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from backend.labelstudio.region_masks import crop_of_region, outline_percent
+from backend.labelstudio.region_masks import MOST_PIXELS, crop_of_region, outline_percent
 from backend.runtime.detections import MaskCrop
 
 Kind = Literal["polygon", "brush", "ellipse", "rectangle"]
@@ -21,8 +21,6 @@ _KINDS: dict[str, Kind] = {
     name: kind for kind in get_args(Kind) for name in (kind, f"{kind}labels")
 }
 _UNREAD = frozenset({"bitmask", "bitmasklabels", "vector", "vectorlabels"})  # they have an area
-# Sizes are what a stored annotation says, and masks cost memory; images have half of it by default.
-_MOST_PIXELS = 128_000_000
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def _label(item: Row) -> str:
 def _region(item: Row, position: int, label: str) -> Region:
     """Raises KeyError, TypeError, ValueError or OverflowError for a damaged one."""
     width, height = int(item["original_width"]), int(item["original_height"])
-    if width < 1 or height < 1 or width * height > _MOST_PIXELS:
+    if width < 1 or height < 1 or width * height > MOST_PIXELS:
         raise ValueError(f"an image of {width}x{height} pixels")
     if item.get("image_rotation"):
         raise ValueError("the image was turned in Label Studio")

@@ -18,6 +18,9 @@ Mask = npt.NDArray[np.bool_]
 F64 = npt.NDArray[np.float64]
 _FULL_TURN = 2 * math.pi
 _ELLIPSE_CORNERS = 360
+MOST_PIXELS = 128_000_000
+"""Of an image that a region may say it lies on, since masks cost memory; twice what images have by
+default."""
 
 
 def region_crop(region: Mapping[str, Any], width: int, height: int) -> MaskCrop | None:
@@ -78,9 +81,11 @@ def _brush(
     region: Mapping[str, Any], value: Mapping[str, Any], width: int, height: int
 ) -> MaskCrop:
     size = int(region["original_width"]), int(region["original_height"])
+    if size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"an image of {size[0]}x{size[1]} pixels")
     mask = decode_brush(value["rle"], *size)
     if size != (width, height):
-        small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
         mask = np.asarray(small > 0)
     return MaskCrop(0, 0, mask).trimmed()
 

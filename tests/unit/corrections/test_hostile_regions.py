@@ -16,6 +16,7 @@ from backend.corrections.export.coco_instances import coco_annotation
 from backend.corrections.history import tasks_of_row
 from backend.corrections.instances import read_instances
 from backend.labelstudio.brush_rle import decode_brush, encode_brush
+from backend.labelstudio.region_masks import region_mask
 from backend.runtime.detections import MaskCrop
 
 GOOD = [
@@ -92,6 +93,14 @@ def test_a_brush_mask_costs_what_was_painted_and_not_what_it_claims() -> None:
     tracemalloc.stop()
     assert [each.area_px for each in found.instances] == [1]
     assert peak < 2 * side * side  # before, eight bytes a pixel
+
+
+def test_a_brush_mask_that_claims_a_huge_image_is_no_mask_of_a_small_one() -> None:
+    rle = encode_brush(MaskCrop(5, 5, np.ones((1, 1), np.bool_)), 16384, 16384)
+    huge = region("b", "brush", "car", {"format": "rle", "rle": rle})
+    sized = huge | {"original_width": 16384, "original_height": 16384}
+    assert region_mask(sized, 64, 64) is None
+    assert "16384x16384" in read_instances([sized]).unread[0]
 
 
 @pytest.mark.parametrize("rle", [10**12, [300], [-1], ["a"], [None], None, {"a": 1}])
