@@ -265,6 +265,12 @@ class Settings(BaseSettings):
         "Outlines that overlap their object less (IoU) count as poor.",
         "LABELVINO_TUNE_RESHAPE_BELOW",
     )
+    tune_tasks: int = _env(
+        2000,
+        "Tuning looks at so many corrected tasks at the most: those that were added last.",
+        "LABELVINO_TUNE_TASKS",
+        ge=20,
+    )
 
     queue_url: SecretStr | None = _env(
         None,

@@ -130,6 +130,8 @@ class StandInStudio:
             ids = [i for i in ids if i in included]
         for condition in asked.get("filters", {}).get("items", []):
             ids = [i for i in ids if self._meets(i, condition)]
+        if asked.get("ordering") == ["-tasks:id"]:
+            ids.reverse()
         size = min(int(query.get("page_size", 100)), self.largest_page)
         page = int(query.get("page", 1))
         if page > 1 and (page - 1) * size >= len(ids):

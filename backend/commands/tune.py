@@ -40,6 +40,10 @@ from backend.commands import options
     "--reshape-below", "tune_reshape_below", type=click.FloatRange(0.5, 1),
     help="Overlap (IoU) below which an outline is poor (default 0.75).",
 )  # fmt: skip
+@click.option(
+    "--tasks", "tune_tasks", type=click.IntRange(20), metavar="N",
+    help="Look at N corrected tasks at the most, those added last (default 2000).",
+)  # fmt: skip
 @click.option("--apply", is_flag=True, help="Put better thresholds in force.")
 @click.option("--reset", is_flag=True, help="Remove those that are in force, and end.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is left to chance.")

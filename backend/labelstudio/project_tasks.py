@@ -38,6 +38,11 @@ def with_annotations() -> Condition:
     return _condition("total_annotations", "greater", "Number", 0)
 
 
+def behind(task_id: int) -> Condition:
+    """Tasks with a higher id: those that were added later."""
+    return _condition("id", "greater", "Number", task_id)
+
+
 def with_more_predictions_than(number: int) -> Condition:
     return _condition("total_predictions", "greater", "Number", number)
 
@@ -107,6 +112,17 @@ class ProjectTasks:
         parts = range(0, len(included), _ASKED_AT_ONCE)
         asked = [list(included[start : start + _ASKED_AT_ONCE]) for start in parts]
         return sum(self._rows({"page_size": 1}, _query(conditions, ids))[1] for ids in asked)
+
+    def behind_which(self, number: int, *conditions: Condition) -> tuple[int, int]:
+        """Of tasks that meet all conditions: the id behind which the last `number` of them are.
+
+        And how many are not behind it; 0 and 0 where there are no more than `number`.
+        """
+        if self.count(*conditions) <= number:
+            return 0, 0
+        one = {"page_size": 1, "page": number + 1}
+        rows, total = self._rows(one, _query(conditions, ordering="-tasks:id"))
+        return (int(rows[0]["id"]), total - number) if rows else (0, 0)
 
     def upload(self, images: Iterable[tuple[str, bytes]]) -> None:
         """A task for each image; `images`: file name and bytes."""
@@ -194,10 +210,15 @@ class ProjectTasks:
         return rows, total
 
 
-def _query(conditions: Sequence[Condition], included: list[int] | None = None) -> Query:
+def _query(
+    conditions: Sequence[Condition],
+    included: list[int] | None = None,
+    *,
+    ordering: str = "tasks:id",
+) -> Query:
     asked: Row = {
         "filters": {"conjunction": "and", "items": list(conditions)},
-        "ordering": ["tasks:id"],
+        "ordering": [ordering],
     }
     if included is not None:
         asked["selectedItems"] = {"all": False, "included": included}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
 from backend.tuned.record import checked_place
-from backend.tuned.store import AwayError, StateError, short
+from backend.tuned.store import Anything, AwayError, StateError, short
 
 _REMEMBERED = 1024
 _LARGEST_BYTES = 1 << 20
@@ -70,25 +72,31 @@ class TunedFiles:
                 found[project, model] = data
         return found
 
-    def put(self, project: str, model_digest: str, data: bytes) -> None:
+    def put(
+        self,
+        project: str,
+        model_digest: str,
+        data: bytes,
+        instead_of: bytes | Anything | None = Anything.ANYTHING,
+    ) -> bool:
+        """One at a time, of all processes of this machine (not on Windows, which has no flock).
+
+        Where the lock does not hold, such as on a network's file system, another one that writes
+        within the same milliseconds may still be lost.
+        """
         path = self._path(project, model_digest)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".writing-", dir=self.folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            with _alone_in(self.folder):
+                if instead_of is not Anything.ANYTHING and _read(path) != instead_of:
+                    return False
+                _write(path, data)
         except OSError as error:
             raise StateError(
                 f"tuned thresholds cannot be written to {self.folder} ({error.strerror or error}): "
                 "set LABELVINO_STATE_DIR to a folder that can be written to."
             ) from error
+        return True
 
     def remove(self, project: str, model_digest: str) -> bool:
         path = self._path(project, model_digest)
@@ -108,6 +116,34 @@ class TunedFiles:
     def _path(self, project: str, model_digest: str) -> Path:
         project, model_digest = checked_place(project, model_digest)
         return self.folder / f"{project}-{short(model_digest)}.json"
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> bytes | None:

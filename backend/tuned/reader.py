@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from backend.runtime.errors import LabelvinoError
 from backend.tuned.record import (
@@ -136,6 +136,22 @@ def _forget_oldest(remembered: OrderedDict[_Key, Any], newest: _Key) -> None:
     remembered.move_to_end(newest)
     while len(remembered) > _REMEMBERED:
         remembered.popitem(last=False)
+
+
+class Stored(NamedTuple):
+    """The record that is there, and the thresholds of it that can be used."""
+
+    data: bytes | None
+    thresholds: Thresholds
+
+
+def stored(store: TunedStore, project: str, digest: str, labels: tuple[str, ...]) -> Stored:
+    """For who may put another record in its place. What is wrong with it is logged.
+
+    Raises StateError.
+    """
+    data = store.of_project(project, digest)
+    return Stored(data, NOTHING if data is None else _read(store, project, digest, data, labels))
 
 
 def _read(

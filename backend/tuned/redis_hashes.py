@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from backend.redis_store import RETRY_AFTER_S, redis_reason
 from backend.tuned.record import checked_place
-from backend.tuned.store import AwayError, StateError, short
+from backend.tuned.store import Anything, AwayError, StateError, short
 
 NAMESPACE = "labelvino:tuned:"
 
@@ -71,10 +71,25 @@ class TunedHashes:
                 found[project, model] = data
         return found
 
-    def put(self, project: str, model_digest: str, data: bytes) -> None:
+    def put(
+        self,
+        project: str,
+        model_digest: str,
+        data: bytes,
+        instead_of: bytes | Anything | None = Anything.ANYTHING,
+    ) -> bool:
         project, model_digest = checked_place(project, model_digest)
-        try:
-            self._client.hset(NAMESPACE + project, short(model_digest), data)
+        key, field = NAMESPACE + project, short(model_digest)
+
+        def put_if_same(pipe: Any) -> Any:
+            is_same = instead_of is Anything.ANYTHING or pipe.hget(key, field) == instead_of
+            pipe.multi()
+            if is_same:
+                pipe.hset(key, field, data)
+            return is_same
+
+        try:  # again, where another one wrote meanwhile
+            return bool(self._client.transaction(put_if_same, key, value_from_callable=True))
         except RedisError as error:
             raise self._failed(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Protocol
 
 from backend.runtime.errors import LabelvinoError
@@ -14,6 +15,12 @@ class StateError(LabelvinoError):
 
 class AwayError(StateError):
     """The store does not answer, whichever project is asked for."""
+
+
+class Anything(Enum):
+    """What `put` takes the place of, where that does not matter."""
+
+    ANYTHING = "anything"
 
 
 class TunedStore(Protocol):
@@ -35,8 +42,18 @@ class TunedStore(Protocol):
     def projects(self) -> Mapping[tuple[str, str], bytes]:
         """All records there are, by project and the beginning of the model's digest."""
 
-    def put(self, project: str, model_digest: str, data: bytes) -> None:
-        """Store it, whole or not at all; the one before is gone."""
+    def put(
+        self,
+        project: str,
+        model_digest: str,
+        data: bytes,
+        instead_of: bytes | Anything | None = Anything.ANYTHING,
+    ) -> bool:
+        """Store it, whole or not at all; the one before is gone.
+
+        `instead_of`: the record that must still be there, None for none; returns whether it was,
+        and changes nothing where it was not.
+        """
 
     def remove(self, project: str, model_digest: str) -> bool:
         """Returns whether there was one."""

@@ -26,7 +26,7 @@ LABELS = load_contract(MODEL_PATH).label_names
 CONFIG = write_label_config(LABELS, ("polygon",), label_colours(LABELS))
 # What people leave in the annotations: all that the model finds from this score on.
 TRUTH = CONFIG.replace("<PolygonLabels ", '<PolygonLabels model_score_threshold="0.5" ')
-TASKS = 24
+TASKS, LOOKED_AT = 24, 22
 ENDS_S = 120.0
 
 
@@ -42,6 +42,7 @@ def backend(studio: StudioServer, artifacts: Path, tmp_path: Path) -> Iterator[B
         "LABELVINO_STATE_DIR": str(tmp_path / "state"),
         "LABELVINO_SCORE_THRESHOLD": "0.98",
         "LABELVINO_TUNE_ON_TRAINING": "apply",
+        "LABELVINO_TUNE_TASKS": str(LOOKED_AT),
     }
     server = BackendServer(tmp_path / MODEL_PATH.name, settings, (), artifacts / "tuning.log")
     yield server
@@ -99,6 +100,7 @@ def test_start_training_changes_the_thresholds_and_the_version(
     api.call("POST", f"/api/ml/{backend_id}/train", json={"use_ground_truth": False})
     run = trained(backend)
     assert run["outcome"] == "applied", run
+    assert f"{TASKS - LOOKED_AT} older corrected tasks were not looked at" in run["sentence"]
     assert "the network is not trained" in backend.log_text()
     assert "They are in force." in backend.log_text()
 

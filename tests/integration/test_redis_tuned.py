@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,25 @@ def test_there_and_back(store: TunedHashes) -> None:
     assert len(store.projects()) == 2
     assert store.remove(PROJECT, MODEL) is True
     assert store.of_project(PROJECT, MODEL) is None
+
+
+def test_a_record_in_place_of_the_one_that_was_read(store: TunedHashes) -> None:
+    assert store.put(PROJECT, MODEL, record(0.1), instead_of=record(0.2)) is False
+    assert store.projects() == {}
+    assert store.put(PROJECT, MODEL, record(0.1), instead_of=None) is True
+    assert store.put(PROJECT, MODEL, record(0.2), instead_of=None) is False
+    assert store.of_project(PROJECT, MODEL) == record(0.1)
+    assert store.put(PROJECT, OTHER, record(0.3, OTHER)) is True  # in the same hash
+    assert store.put(PROJECT, MODEL, record(0.2), instead_of=record(0.1)) is True
+    assert store.of_project(PROJECT, MODEL) == record(0.2)
+
+
+def test_one_of_several_that_read_the_same_record(store: TunedHashes) -> None:
+    def put(number: int) -> bool:
+        return store.put(PROJECT, MODEL, record(number / 100), instead_of=None)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(put, range(32)))[-2:] == [False, True]
 
 
 def test_what_is_no_project_is_no_key(store: TunedHashes) -> None:

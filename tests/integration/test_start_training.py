@@ -19,12 +19,16 @@ from stand_in_studio import StandInStudio, running
 from tuning_site import CONFIG, UID, corrected, site_settings, toy
 
 from backend.cache_access import open_result_cache
-from backend.corrections.tuning.on_training import open_training_desk
+from backend.corrections.tuning.on_training import open_training_desk, tune_on_training
+from backend.corrections.tuning.project_tuning import StoppedError
 from backend.fair_pool import FairPool
+from backend.label_studio_access import open_image_fetcher
 from backend.model_slot import ModelSlot
 from backend.protocol import parse_event
+from backend.runtime.engine import load_contract, model_digest
 from backend.server import create_app
 from backend.serving import open_predictor
+from backend.training import Outcome
 from backend.tuned.access import open_tuned_reader, open_tuned_store
 from tests.live_server import live_server
 
@@ -160,6 +164,53 @@ def test_too_few_tasks(studio: StandInStudio, tmp_path: Path) -> None:
         run = trained(client)
     assert run["outcome"] == "nothing"
     assert "Too few corrected tasks: 9" in run["sentence"]
+
+
+def test_a_stop_between_the_phases(studio: StandInStudio, tmp_path: Path) -> None:
+    """Whenever it comes, nothing is stored after it."""
+    settings = site_settings(studio, tmp_path, tune_on_training="apply")
+    pool = FairPool(2)
+    asked = 0
+
+    def tune(stop_at: int) -> Outcome:
+        nonlocal asked
+        asked = 0
+
+        def stopped() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked >= stop_at
+
+        return tune_on_training(settings, predictor, pool, 1, stopped)
+
+    with open_image_fetcher(settings) as source:
+        predictor = open_predictor(settings, pool, open_result_cache(settings), source=source)
+        for stop_at in range(1, 6):  # three times 32 tasks, before the sums, before it is stored
+            with pytest.raises(StoppedError):
+                tune(stop_at)
+            assert asked == stop_at
+            assert open_tuned_store(settings).projects() == {}
+        assert tune(1000).name == "applied"
+        assert asked == 5
+    pool.close()
+
+
+def test_what_somebody_else_stored_meanwhile_stays(studio: StandInStudio, tmp_path: Path) -> None:
+    store = open_tuned_store(site_settings(studio, tmp_path))
+    digest = model_digest(toy(tmp_path), load_contract(toy(tmp_path)))
+
+    def before(_method: str, path: str) -> None:
+        if path.startswith("/data/"):
+            store.put(UID, digest, b"theirs")
+
+    studio.before = before
+    with backend(studio, tmp_path, tune_on_training="apply", tune_tasks=50) as client:
+        client.post("/webhook", json=EVENT)
+        run = trained(client)
+    assert run["outcome"] == "nothing"
+    assert "30 older corrected tasks were not looked at" in run["sentence"]
+    assert "changed by somebody else meanwhile" in run["sentence"]
+    assert store.of_project(UID, digest) == b"theirs"
 
 
 def test_label_studio_that_refuses(studio: StandInStudio, tmp_path: Path) -> None:

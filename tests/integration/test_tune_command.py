@@ -17,9 +17,12 @@ from backend.bulk.order import Order
 from backend.bulk.selection import Selection
 from backend.cli import cli
 from backend.corrections.tuning.command import TuneWishes, run_tune
+from backend.corrections.tuning.project_tuning import ChangedError
+from backend.runtime.engine import load_contract, model_digest
 from backend.runtime.errors import LabelStudioError, SettingsError
 from backend.settings import Settings
 from backend.tuned.access import open_tuned_store, thresholds_of
+from backend.tuned.record import TunedRecord
 
 
 @pytest.fixture
@@ -92,6 +95,45 @@ def test_on_a_terminal(
     assert "Project 1 'stand-in': 80 corrected tasks." in told.out
     assert "New thresholds for 2 labels; tasks not looked at gain 35.0 s a task" in told.out
     assert "nothing is stored; --apply puts them in force" in told.err
+
+
+def stored_by_others(studio: StandInStudio, settings: Settings) -> bytes:
+    """A record that somebody else stores while the annotations are read."""
+    model = settings.model
+    assert model is not None
+    digest = model_digest(model, load_contract(model))
+    theirs = TunedRecord(UID, digest, {"car": 0.61}, 50, "f1", "2026-11-21T08:00:00+00:00")
+    data = theirs.to_bytes()
+
+    def before(_method: str, path: str) -> None:
+        if path.startswith("/data/"):  # the first image, long after the start
+            open_tuned_store(settings).put(UID, digest, data)
+
+    studio.before = before
+    return data
+
+
+def test_the_one_who_stores_later_changes_nothing(studio: StandInStudio, tmp_path: Path) -> None:
+    settings = site_settings(studio, tmp_path)
+    theirs = stored_by_others(studio, settings)
+    with pytest.raises(ChangedError, match="changed by somebody else meanwhile: nothing is stored"):
+        run_tune(settings, wishes(apply=True))
+    assert list(open_tuned_store(settings).projects().values()) == [theirs]
+
+
+def test_the_tasks_that_were_added_last(
+    studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("1.png", "60.png", "80.png"):
+        studio.images[name] = b"no image"
+    studio.annotations.pop(70)
+    found = tuned(site_settings(studio, tmp_path, tune_tasks=20), capsys)
+    assert (found["tasks"], found["not_looked_at"]) == (18, 59)
+    assert sorted(found["left_out"]) == ["60", "80"]  # 60 is the 20th from the end
+    found = tuned(site_settings(studio, tmp_path, tune_tasks=79), capsys)
+    assert (found["tasks"], found["not_looked_at"]) == (76, 0)
+    run_tune(site_settings(studio, tmp_path, tune_tasks=78), wishes(as_json=False))
+    assert "1 older corrected tasks were not looked at" in capsys.readouterr().out
 
 
 def test_what_the_label_config_sets_is_left_alone(

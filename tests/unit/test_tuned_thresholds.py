@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,28 @@ def test_files_there_and_back(tmp_path: Path) -> None:
     assert store.remove(PROJECT, MODEL) is True
     assert store.of_project(PROJECT, MODEL) is None
     assert len(list(store.folder.iterdir())) == 2  # nothing is left lying about
+
+
+def test_a_record_in_place_of_the_one_that_was_read(tmp_path: Path) -> None:
+    store = TunedFiles(tmp_path / "tuned")
+    first, second = record(person=0.1).to_bytes(), record(person=0.2).to_bytes()
+    assert store.put(PROJECT, MODEL, first, instead_of=second) is False
+    assert store.projects() == {}
+    assert store.put(PROJECT, MODEL, first, instead_of=None) is True
+    assert store.put(PROJECT, MODEL, second, instead_of=None) is False
+    assert store.of_project(PROJECT, MODEL) == first
+    assert store.put(PROJECT, MODEL, second, instead_of=first) is True
+    assert store.of_project(PROJECT, MODEL) == second
+    assert len(list(store.folder.iterdir())) == 1
+
+
+def test_one_of_several_that_read_the_same_record(tmp_path: Path) -> None:
+    def put(number: int) -> bool:
+        mine = record(person=number / 100).to_bytes()
+        return TunedFiles(tmp_path / "tuned").put(PROJECT, MODEL, mine, instead_of=None)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(put, range(32)))[-2:] == [False, True]
 
 
 def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -24,12 +24,12 @@ from backend.fair_pool import FairPool
 from backend.label_studio_access import open_api, open_image_fetcher
 from backend.labelstudio.api import LabelStudioApi, Project
 from backend.labelstudio.project_tasks import ProjectTasks, with_annotations
-from backend.predictor import Predictor
 from backend.progress import progress
 from backend.runtime.engine import load_contract, model_digest
 from backend.serving import open_predictor
 from backend.settings import Settings, model_path
-from backend.tuned.access import open_tuned_store, thresholds_of
+from backend.tuned.access import open_tuned_store
+from backend.tuned.reader import stored
 from backend.tuned.store import TunedStore
 
 _WIDTH_OF_PIPES = 150
@@ -55,7 +55,7 @@ def run_tune(settings: Settings, wishes: TuneWishes) -> None:
         if wishes.reset:
             _reset(settings, store, project, as_json=wishes.as_json)
             return
-        found = _tune(settings, api, project, wishes)
+        found = _tune(settings, api, store, project, wishes)
         applied = wishes.apply and found.tuning.is_worth_it
         if applied:
             found.store(store, api.client.shown_address)
@@ -67,7 +67,11 @@ def run_tune(settings: Settings, wishes: TuneWishes) -> None:
 
 
 def _tune(
-    settings: Settings, api: LabelStudioApi, project: Project, wishes: TuneWishes
+    settings: Settings,
+    api: LabelStudioApi,
+    store: TunedStore,
+    project: Project,
+    wishes: TuneWishes,
 ) -> ProjectTuning:
     pool = FairPool(settings.tasks_at_once, in_turn=False)
     try:
@@ -77,18 +81,16 @@ def _tune(
                 settings, pool, open_result_cache(settings), source=source, throughput=True
             )
             number = ProjectTasks(api.calls, project.id).count(with_annotations())
-            with progress("tasks", number) as advance:
+            most = settings.tune_tasks
+            engine = predictor.engine
+            names = engine.contract.label_names
+            before = stored(store, project.uid, engine.model_digest, names)
+            with progress("tasks", min(number, most)) as advance:
                 options = tuning_options(settings, wishes.seed)
-                work = TuningWork(api, predictor, pool, options, advance)
-                return work.run(project, _before(settings, project, predictor))
+                work = TuningWork(api, predictor, pool, options, most, advance)
+                return work.run(project, before)
     finally:
         pool.close()
-
-
-def _before(settings: Settings, project: Project, predictor: Predictor) -> dict[str, float]:
-    engine = predictor.engine
-    names = engine.contract.label_names
-    return dict(thresholds_of(settings, project.uid, engine.model_digest, names))
 
 
 def _reset(settings: Settings, store: TunedStore, project: Project, *, as_json: bool) -> None:

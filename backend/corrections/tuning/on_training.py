@@ -7,14 +7,20 @@ import time
 from collections.abc import Callable
 
 from backend.corrections.tuning.options import tuning_options
-from backend.corrections.tuning.project_tuning import ProjectTuning, TuningWork
-from backend.corrections.tuning.words import changes_line, verdict_line
+from backend.corrections.tuning.project_tuning import (
+    ChangedError,
+    ProjectTuning,
+    StoppedError,
+    TuningWork,
+)
+from backend.corrections.tuning.words import changes_line, older_line, verdict_line
 from backend.fair_pool import FairPool
 from backend.label_studio_access import open_api
 from backend.predictor import Predictor
 from backend.settings import Settings
 from backend.training import Outcome, TrainingDesk
-from backend.tuned.access import open_tuned_store, thresholds_of
+from backend.tuned.access import open_tuned_store
+from backend.tuned.reader import stored
 from backend.tuned.store import TunedStore
 
 log = logging.getLogger("labelvino")
@@ -59,16 +65,19 @@ def tune_on_training(
         project = api.project(str(project_id))
         engine = predictor.engine
         names = engine.contract.label_names
-        before = thresholds_of(settings, project.uid, engine.model_digest, names)
-        work = TuningWork(api, predictor, pool, tuning_options(settings), stopped=stopped)
+        before = stored(store, project.uid, engine.model_digest, names)
+        options = tuning_options(settings)
+        work = TuningWork(api, predictor, pool, options, settings.tune_tasks, stopped=stopped)
         found = work.run(project, before)
+        if stopped():
+            raise StoppedError("stopped before anything was changed.")
         return _settle(settings, found, store, api.client.shown_address)
 
 
 def _settle(
     settings: Settings, found: ProjectTuning, store: TunedStore, label_studio: str
 ) -> Outcome:
-    verdict = verdict_line(found)
+    verdict = f"{verdict_line(found)} {older_line(found)}".strip()
     if not found.tuning.is_worth_it:
         return Outcome("nothing", verdict)
     if settings.tune_on_training != "apply":
@@ -77,5 +86,8 @@ def _settle(
             f"{verdict} {changes_line(found)} Nothing is changed: 'labelvino tune --project "
             f"{found.project.id} --apply' does it, or LABELVINO_TUNE_ON_TRAINING=apply.",
         )
-    found.store(store, label_studio)
+    try:
+        found.store(store, label_studio)
+    except ChangedError as error:
+        return Outcome("nothing", f"{verdict} {error}")
     return Outcome("applied", f"{verdict} {changes_line(found)} They are in force.")

@@ -23,6 +23,8 @@ _VERDICTS = {
 def head_lines(found: ProjectTuning) -> Iterator[str]:
     tuning, options = found.tuning, found.options
     yield f"Project {found.project.shown}: {tuning.tasks} corrected tasks."
+    if found.older:
+        yield older_line(found)
     if found.left_out:
         task_id, reason = next(iter(found.left_out.items()))
         yield f"{len(found.left_out)} more say nothing; task {task_id}: {reason}"
@@ -41,6 +43,14 @@ def head_lines(found: ProjectTuning) -> Iterator[str]:
             f"what was missed, {costs.reshape_s:g} s to correct an outline that overlaps its "
             f"object less than {costs.reshape_below:g}."
         )
+
+
+def older_line(found: ProjectTuning) -> str:
+    """Empty where all corrected tasks were looked at."""
+    if not found.older:
+        return ""
+    how = "LABELVINO_TUNE_TASKS or --tasks"
+    return f"{found.older} older corrected tasks were not looked at ({how})."
 
 
 def verdict_line(found: ProjectTuning) -> str:
@@ -115,6 +125,7 @@ def to_json(found: ProjectTuning, *, applied: bool) -> dict[str, Any]:
         "model_version": found.plan.model_version,
         "objective": found.options.objective,
         "tasks": tuning.tasks,
+        "not_looked_at": found.older,
         "left_out": {str(task_id): reason for task_id, reason in found.left_out.items()},
         "fixed": list(found.in_force.fixed),
         "loss_before": tuning.loss_before,
@@ -125,7 +136,7 @@ def to_json(found: ProjectTuning, *, applied: bool) -> dict[str, Any]:
             "taken": tuning.pooled_taken,
         },
         "labels": [_label(found, label) for label in seen_labels(found)],
-        "thresholds": found.thresholds if tuning.is_worth_it else dict(found.before),
+        "thresholds": found.thresholds if tuning.is_worth_it else dict(found.before.thresholds),
         "proposed": tuning.is_worth_it,
         "verdict": verdict_line(found),
         "applied": applied,
