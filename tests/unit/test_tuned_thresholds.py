@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from backend.checkup.tuned import tuned_finding
 from backend.config_plan import ConfigPlanner
+from backend.metrics import Metrics
 from backend.runtime.errors import SettingsError
 from backend.settings import load_settings
 from backend.tuned.access import open_tuned_reader, open_tuned_store, state_folder, thresholds_of
@@ -356,6 +357,12 @@ def test_what_another_model_has_is_not_in_force(tmp_path: Path) -> None:
     assert reader.in_force(OTHER) == {}
     reader.of(PROJECT, OTHER, LABELS)
     assert (reader.in_force(MODEL), reader.in_force(OTHER)) == ({PROJECT: 1}, {})
+    served = [MODEL]
+    metrics = Metrics()
+    metrics.tuned(reader, lambda: served[-1])
+    assert f'labelvino_tuned_labels{{project="{PROJECT}"}} 1.0' in metrics.render().decode()
+    served.append(OTHER)
+    assert PROJECT not in metrics.render().decode()
 
 
 def test_many_odd_thresholds_are_few_lines(
