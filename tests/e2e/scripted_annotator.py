@@ -93,6 +93,7 @@ class ScriptedAnnotator:
             result += self._add(number, size)
         fates = {done.fate for done in self.log.done[before:]}
         kind = "added" if "added" in fates else "edited" if fates - {"kept"} else "only_kept"
+        kind = kind if says_parent else "not_known"
         parent = prediction["id"] if says_parent else None
         self.submit(task_id, result, lead_time_s, parent)
         self.log.kinds[task_id] = kind

@@ -118,7 +118,8 @@ def test_tasks_are_counted_by_what_they_began_with(run: Run) -> None:
 
 def test_times_are_those_of_the_groups(run: Run) -> None:
     log, groups = run.done.log, run.report["time"]["groups"]
-    assert {"only_kept", "edited", "added", "left_blank"} == set(log.kinds.values())
+    wanted = {"only_kept", "edited", "added", "not_known", "left_blank"}
+    assert wanted == set(log.kinds.values())
     for kind in set(log.kinds.values()):
         times_s = [log.times_s[task_id] for task_id, own in log.kinds.items() if own == kind]
         assert (groups[kind]["tasks"], groups[kind]["median_s"]) == (len(times_s), median(times_s))
