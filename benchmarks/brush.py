@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.candidate import Candidate, answer_rounds
+from benchmarks.chart import write_bars
 from benchmarks.contest import hold
 from benchmarks.machine import describe
 
@@ -74,6 +75,7 @@ def sdk(case: str) -> Callable[[int], str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--chart", type=Path)
     parser.add_argument("--candidate", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.candidate is not None:
@@ -83,6 +85,7 @@ def main() -> None:
     print(describe(), "", sep="\n")
     print("| mask | labelvino | SDK | faster by (range) | bytes |")
     print("| --- | --- | --- | --- | --- |")
+    bars = []
     for case in CASES:
         pair = [
             Candidate(who, [python, "benchmarks/brush.py", "--candidate", who, case])
@@ -92,6 +95,7 @@ def main() -> None:
         for candidate in pair:
             candidate.close()
         factors = [1 / ratio for ratio in reversed(theirs.ratios(mine))]
+        bars.append((case, float(np.median(factors)), factors[0], factors[-1]))
         (size, digest), other = json.loads(mine.rounds[0].note), theirs.rounds[0].note
         if json.loads(other) != [size, digest]:
             sys.exit(f"{case}: the bytes differ")
@@ -99,6 +103,9 @@ def main() -> None:
             f"| {case} | {mine.processor_ms:.1f} ms | {theirs.processor_ms:.0f} ms "
             f"| {np.median(factors):.0f} ({factors[0]:.0f}-{factors[-1]:.0f}) | {size}, equal |"
         )
+    if arguments.chart is not None:
+        title = "Brush masks: faster than the SDK's encoder by"
+        write_bars(arguments.chart, title, bars, ours="")
 
 
 def _digest(rle: list[int]) -> str:

@@ -31,6 +31,8 @@ import httpx2
 from backend.demo import MODEL_PATH
 from backend.demo.folder import DemoFolder
 from backend.demo.run import DemoOptions, RunningDemo, running_demo
+from benchmarks.chart import write_bars
+from benchmarks.machine import describe
 
 TIMEOUT_S = 300.0
 
@@ -99,12 +101,21 @@ WAYS: dict[str, Callable[[Studio, int, list[dict[str, object]]], None]] = {
 }
 
 
+NAMES = {
+    "prelabel": "labelvino prelabel",
+    "retrieve": "Retrieve Predictions",
+    "one each": "a request for each task",
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("environment", type=Path)
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--chart", type=Path)
     given = parser.parse_args()
+    print(describe(), "", sep="\n")
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as made:
         folder = DemoFolder(Path(made) / "demo")
@@ -125,6 +136,8 @@ def main() -> None:
     table = {
         way: {
             "tasks/s": round(statistics.median(values), 1),
+            "least": round(min(values), 1),
+            "most": round(max(values), 1),
             "to retrieve": round(
                 statistics.median(a / b for a, b in zip(values, rates["retrieve"], strict=True)), 2
             ),
@@ -132,6 +145,12 @@ def main() -> None:
         for way, values in rates.items()
     }
     print(json.dumps({"tasks": given.tasks, "rounds": given.rounds, **table}, indent=1))
+    if given.chart is not None:
+        bars = [
+            (NAMES[way], statistics.median(values), min(values), max(values))
+            for way, values in rates.items()
+        ]
+        write_bars(given.chart, f"{given.tasks} tasks into Label Studio: tasks a second", bars)
 
 
 _SERVE = ("--device", "CPU")

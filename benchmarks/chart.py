@@ -6,18 +6,20 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 _ROW, _LEFT, _WIDTH, _TOP = 26, 250, 760, 52
+Bar = tuple[str, float, float, float]
+"""Name, value, least and most of it."""
 _OURS, _LIMIT, _OTHER = "#2563eb", "#9ca3af", "#d97706"
 
 
 def write_bars(
     target: Path,
     title: str,
-    bars: list[tuple[str, float, float, float]],
+    bars: list[Bar],
     unit: str = "",
     ours: str = "labelvino",
     limit: str = "",
 ) -> None:
-    """`bars`: name, value, least and most of it. Names that begin with `ours` have our colour."""
+    """Names that begin with `ours` have our colour, and `limit` one that stands back."""
     scale = (_WIDTH - _LEFT - 110) / max(most for *_, most in bars)
     height = _TOP + _ROW * len(bars) + 16
     out = [

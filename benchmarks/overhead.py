@@ -25,6 +25,7 @@ from backend.labelstudio.config_writer import write_label_config
 from backend.runtime.engine import Engine
 from backend.runtime.image import decode_image
 from backend.runtime.overlay import label_colours
+from benchmarks.chart import Bar, write_bars
 from benchmarks.machine import describe
 from benchmarks.ways import start_server
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--chart", type=Path)
     arguments = parser.parse_args()
     print(describe(), "", sep="\n")
     engine = Engine(arguments.model, device="CPU", precision=arguments.precision)
@@ -55,17 +57,22 @@ def main() -> None:
     ]
     server, client = start_server(arguments.model, arguments.precision)
     try:
-        _alone(engine, client, photos, bodies)
+        bars = _alone(engine, client, photos, bodies)
         print("\n| parallel | /predict p50 | p95 | p99 | /health p50 | p99 | tasks/s |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for parallel in (1, 4, 16):
-            _busy(client, bodies, parallel, arguments.seconds)
+            bars += _busy(client, bodies, parallel, arguments.seconds)
     finally:
         server.terminate()
         server.wait(30)
+    if arguments.chart is not None:
+        title = "Milliseconds for one task: median, and up to where 95 of 100 are"
+        write_bars(arguments.chart, title, bars, " ms", ours="/predict", limit="inference")
 
 
-def _alone(engine: Engine, client: httpx2.Client, photos: list[bytes], bodies: list[bytes]) -> None:
+def _alone(
+    engine: Engine, client: httpx2.Client, photos: list[bytes], bodies: list[bytes]
+) -> list[Bar]:
     above, inference, whole = [], [], []
     # Python's own client, since it takes the least time itself.
     connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port)
@@ -87,6 +94,12 @@ def _alone(engine: Engine, client: httpx2.Client, photos: list[bytes], bodies: l
     ):
         shown = " | ".join(f"{v:.1f} ms" for v in np.percentile(values, [50, 95, 99]))
         print(f"| {name} | {shown} |")
+    return [_bar("inference", inference), _bar("/predict, alone", whole)]
+
+
+def _bar(name: str, values: list[float]) -> Bar:
+    p50, p95 = np.percentile(values, [50, 95])
+    return name, float(p50), float(p50), float(p95)
 
 
 def _ask(client: httpx2.Client, body: bytes) -> None:
@@ -109,7 +122,7 @@ def _timed(do: Callable[[], object]) -> float:
     return (time.perf_counter() - began_s) * 1000
 
 
-def _busy(client: httpx2.Client, bodies: list[bytes], parallel: int, seconds: float) -> None:
+def _busy(client: httpx2.Client, bodies: list[bytes], parallel: int, seconds: float) -> list[Bar]:
     stop, waits, health = threading.Event(), [], []
 
     def ask(slot: int) -> None:
@@ -136,6 +149,10 @@ def _busy(client: httpx2.Client, bodies: list[bytes], parallel: int, seconds: fl
     of_predict = " | ".join(f"{v:.0f} ms" for v in np.percentile(waits, [50, 95, 99]))
     of_health = " | ".join(f"{v:.1f} ms" for v in np.percentile(health, [50, 99]))
     print(f"| {parallel} | {of_predict} | {of_health} | {rate:.1f} |")
+    return [
+        _bar(f"/predict, {parallel} at once", waits),
+        _bar(f"/health beside {parallel}", health),
+    ]
 
 
 if __name__ == "__main__":

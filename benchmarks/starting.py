@@ -19,6 +19,7 @@ from pathlib import Path
 from backend.labelstudio.config_writer import write_label_config
 from backend.runtime.engine import load_contract
 from backend.runtime.overlay import label_colours
+from benchmarks.chart import write_bars
 from benchmarks.machine import describe
 from benchmarks.ways import start_server
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("photo", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--chart", type=Path)
     arguments = parser.parse_args()
     print(describe(), "", sep="\n")
     names = load_contract(arguments.model).label_names
@@ -60,6 +62,9 @@ def main() -> None:
     print("\n| memory of the process | MB |\n| --- | --- |")
     for name, values in memory.items():
         print(f"| {name} | {statistics.median(values):.0f} |")
+    if arguments.chart is not None:
+        bars = [(n, statistics.median(v), min(v), max(v)) for n, v in starts.items()]
+        write_bars(arguments.chart, "Seconds until labelvino serve answers", bars, " s", ours="")
 
 
 def _memory_mb(process_id: int) -> float:
