@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from corrected_project import CONFIG, FIRST_SEED, OLD_VERSION, Corrected, make_corrected
+from offline_page import column, offline_page
 from playwright.sync_api import Page, Playwright
 from queue_processes import BulkCommands
 from studio_api import LabelStudio, Project
-from studio_browser import StudioBrowser, chromium_command
+from studio_browser import StudioBrowser
 from studio_server import LEGACY_TOKEN, StudioServer
 
 from backend.demo.pictures import encode_jpeg
@@ -144,34 +145,15 @@ def test_the_table_says_the_same(run: Run) -> None:
 
 @pytest.fixture
 def page(driver: Playwright, run: Run) -> Iterator[Page]:
-    """From its file, without any network; an error in the page fails the test."""
-    browser = driver.chromium.launch(
-        executable_path=chromium_command(), args=["--no-sandbox", "--disable-gpu"]
-    )
-    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 1000})
-    opened = context.new_page()
-    asked: list[str] = []
-    errors: list[str] = []
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    opened.goto(f"file://{run.page}")
-    yield opened
-    assert errors == []
-    assert all(url.startswith(("file://", "data:")) for url in asked), asked
-    browser.close()
-
-
-def cells(page: Page, table: str, number: int) -> list[str]:
-    found = page.locator(f'[data-table="{table}"] tbody tr td:nth-child({number})')
-    return [text.strip() for text in found.all_inner_texts()]
+    with offline_page(driver, run.page) as opened:
+        yield opened
 
 
 def test_the_page_shows_what_the_json_says(page: Page, run: Run, artifacts: Path) -> None:
     rows = run.report["labels"]
-    assert cells(page, "labels", 1) == [row["label"] for row in rows]
+    assert column(page, "labels", 1) == [row["label"] for row in rows]
     for number, name in enumerate(FATES, start=4):
-        assert cells(page, "labels", number) == [str(row[name]) for row in rows]
+        assert column(page, "labels", number) == [str(row[name]) for row in rows]
     kept = f"{100 * run.report['total']['kept_share']:.0f} %"
     assert page.locator(".card .figure").first.inner_text() == kept
     titles = page.locator(".plots h3").all_inner_texts()

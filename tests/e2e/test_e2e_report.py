@@ -10,9 +10,9 @@ from typing import Any
 import broken_ir
 import pytest
 from broken_ir import save_broken
+from offline_page import column, offline_page
 from playwright.sync_api import Page, Playwright
 from quantization.scene_set import write_scenes
-from studio_browser import chromium_command
 
 from backend.demo import MODEL_PATH
 from converter.cli import run
@@ -34,27 +34,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(driver: Playwright, report: Path) -> Iterator[Page]:
-    """Without any network; an error in the page fails the test."""
-    browser = driver.chromium.launch(
-        executable_path=chromium_command(), args=["--no-sandbox", "--disable-gpu"]
-    )
-    context = browser.new_context(offline=True, viewport={"width": 1360, "height": 1000})
-    opened = context.new_page()
-    asked: list[str] = []
-    errors: list[str] = []
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    opened.goto(f"file://{report / 'index.html'}")
-    yield opened
-    assert errors == []
-    assert all(url.startswith(("file://", "data:")) for url in asked), asked
-    browser.close()
-
-
-def column(page: Page, table: str, number: int) -> list[str]:
-    cells = page.locator(f'[data-table="{table}"] tbody tr td:nth-child({number})')
-    return [text.strip() for text in cells.all_inner_texts()]
+    with offline_page(driver, report / "index.html") as opened:
+        yield opened
 
 
 def test_the_page_shows_what_the_json_says(page: Page, report: Path, artifacts: Path) -> None:
