@@ -1,6 +1,6 @@
 """How fast the server answers /health, and one task, while it is busy.
 
-    python benchmarks/health.py MODEL.xml PHOTO_FOLDER
+    python -m benchmarks.health MODEL.xml PHOTO_FOLDER
 
 A real `labelvino serve` process; the photos go along as data: URIs, so that nothing is fetched.
 """
@@ -8,9 +8,6 @@ A real `labelvino serve` process; the photos go along as data: URIs, so that not
 from __future__ import annotations
 
 import base64
-import os
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +15,8 @@ from pathlib import Path
 
 import httpx2
 import numpy as np
+
+from benchmarks.ways import start_server
 
 CONFIG = """<View><Image name="image" value="$image"/><PolygonLabels name="p" toName="image">
 <Label value="person"/><Label value="car"/><Label value="chair"/></PolygonLabels></View>"""
@@ -30,28 +29,16 @@ def main() -> None:
         {"id": i, "data": {"image": "data:image/jpeg;base64," + base64.b64encode(d).decode()}}
         for i, d in enumerate(path.read_bytes() for path in sorted(Path(folder).iterdir()))
     ]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from backend.cli import main; main()", "serve"]
-    server = subprocess.Popen(  # noqa: S603
-        [*command, "--model", model, "--port", str(port)],
-        stderr=subprocess.DEVNULL,
-        # The same photos come again and again, and are to be computed each time.
-        env=os.environ | {"LABELVINO_RESULT_CACHE": "false"},
-    )
+    server, client = start_server(model, "auto")
     try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
-            _wait(client)
-            print("| parallel /predict | /health p50 | p99 | most | tasks/s |")
-            print("| --- | --- | --- | --- | --- |")
-            for parallel in (0, 1, 4, 16):
-                waits, rate = _measure(client, tasks, parallel)
-                p50, p99 = np.percentile(waits, [50, 99])
-                print(
-                    f"| {parallel} | {p50:.1f} ms | {p99:.1f} ms | {max(waits):.1f} ms "
-                    f"| {rate:.1f} |"
-                )
+        print("| parallel /predict | /health p50 | p99 | most | tasks/s |")
+        print("| --- | --- | --- | --- | --- |")
+        for parallel in (0, 1, 4, 16):
+            waits, rate = _measure(client, tasks, parallel)
+            p50, p99 = np.percentile(waits, [50, 99])
+            print(
+                f"| {parallel} | {p50:.1f} ms | {p99:.1f} ms | {max(waits):.1f} ms | {rate:.1f} |"
+            )
     finally:
         server.terminate()
         server.wait(30)
@@ -86,19 +73,6 @@ def _measure(
     for thread in threads:
         thread.join()
     return waits, sum(done) / (time.monotonic() - start)
-
-
-def _wait(client: httpx2.Client) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            client.get("/health").raise_for_status()
-        except httpx2.TransportError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
 
 
 if __name__ == "__main__":

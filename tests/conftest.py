@@ -58,3 +58,20 @@ def sdk() -> Iterator[SdkOracle]:
     """label_studio_sdk in its own environment: validates predictions, encodes brush masks."""
     with SdkOracle.start() as oracle:
         yield oracle
+
+
+@pytest.fixture
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of labelvino's settings comes from the environment."""
+    from backend.settings import CONFIG_VARIABLE, environment_names
+
+    for names in environment_names().values():
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def with_token(no_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a token for Label Studio."""
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0123456789abcdef0123456789abcdef01234567")

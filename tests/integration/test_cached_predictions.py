@@ -25,7 +25,7 @@ from backend.runtime.engine import Engine
 from backend.runtime.errors import FetchError
 from backend.runtime.image import DecodedImage, ImageLimits
 from backend.server import create_app
-from backend.settings import environment_names, load_settings
+from backend.settings import load_settings
 from tests.live_server import live_server
 from tests.toy_model import Instance, save_toy_model, toy_contract
 
@@ -73,11 +73,7 @@ class Source:
         return self.images[url]
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_environment")
 
 
 @pytest.fixture(scope="module", params=["box", "image"])

@@ -18,7 +18,6 @@ from backend.checkup.label_studio import MAX_SKEW_S
 from backend.cli import cli
 from backend.runtime.engine import Engine, read_ir
 from backend.runtime.self_test import SelfTest
-from backend.settings import environment_names
 from tests.drawn_scene import draw_scene
 from tests.toy_model import save_toy_model
 from tests.unit.labelstudio.local_server import Answer, local_server
@@ -26,11 +25,7 @@ from tests.unit.labelstudio.local_server import Answer, local_server
 INSTANCES = [((10.0, 10.0, 30.0, 30.0), 0.9, 0)]
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_environment")
 
 
 def doctor(*arguments: str) -> tuple[int, dict[str, Any]]:

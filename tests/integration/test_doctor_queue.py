@@ -15,16 +15,11 @@ from backend.bulk.job_queue import JobQueue
 from backend.bulk.order import Order
 from backend.bulk.selection import Selection
 from backend.cli import cli
-from backend.settings import environment_names
 
 AOF = ("--appendonly", "yes")
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_environment")
 
 
 def queue_line(monkeypatch: pytest.MonkeyPatch, url: str) -> tuple[str, str]:

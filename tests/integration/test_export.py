@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from corrected import annotation, brush, polygon, prediction
-from PIL import Image
+from plain_picture import plain_jpeg
 from pycocotools.coco import COCO
 from quantization.scene_set import write_scenes
 from stand_in_studio import Row, StandInStudio, running
@@ -27,7 +27,6 @@ from backend.labelstudio.brush_rle import encode_brush
 from backend.runtime.command_line import run
 from backend.runtime.detections import MaskCrop
 from backend.runtime.polygons import PolygonDetail, polygons
-from backend.settings import environment_names
 from converter.cli import run as run_converter
 
 CONFIG = """<View><Image name="image" value="$image"/>
@@ -37,24 +36,12 @@ CONFIG = """<View><Image name="image" value="$image"/>
 EXACT = PolygonDetail(overlap=1.0, max_points=10**9, min_area_px=0.0)
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0123456789abcdef0123456789abcdef01234567")
-
-
-def picture(width: int = 100, height: int = 50, orientation: int = 1) -> bytes:
-    out, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112] = orientation
-    Image.new("L", (width, height), 90).save(out, "JPEG", exif=exif)
-    return out.getvalue()
+pytestmark = pytest.mark.usefixtures("with_token")
 
 
 @pytest.fixture
 def studio() -> Iterator[StandInStudio]:
-    with running(StandInStudio(CONFIG, picture())) as found:
+    with running(StandInStudio(CONFIG, plain_jpeg(100, 50))) as found:
         yield found
 
 
@@ -141,7 +128,7 @@ def test_an_image_that_cannot_be_had_costs_its_task(
     studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tasks = [annotate(studio, polygon("a", 0, 0, 10, 10)) for _ in range(3)]
-    studio.images[f"{tasks[1]}.png"] = picture(60, 50)
+    studio.images[f"{tasks[1]}.png"] = plain_jpeg(60, 50)
     studio.images[f"{tasks[2]}.png"] = b"no image"
     assert export(studio, tmp_path, "--images") == 1
     said = capsys.readouterr().err
@@ -154,7 +141,7 @@ def test_an_image_that_cannot_be_had_costs_its_task(
 def test_turned_images_have_the_size_that_is_displayed(
     studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    studio.image = picture(50, 100, orientation=6)
+    studio.image = plain_jpeg(50, 100, orientation=6)
     annotate(studio, polygon("a", 0, 0, 10, 10))
     annotate(studio)
     assert export(studio, tmp_path, "--images") == 0

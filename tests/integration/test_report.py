@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from corrected import HEIGHT, WIDTH, Row, annotation, brush, polygon
 from PIL import Image
+from plain_picture import plain_jpeg
 from stand_in_studio import StandInStudio, running
 
 from backend.cli import cli
 from backend.runtime.command_line import run
-from backend.settings import environment_names
 
 CONFIG = """<View><Image name="image" valueList="$images"/>
 <PolygonLabels name="polygon" toName="image"><Label value="car"/><Label value="[red]bus"/>
@@ -27,24 +27,12 @@ CAR = polygon("0-0", 10, 10, 20, 20, score=0.9)
 BUS = polygon("1-0", 60, 10, 20, 20, "[red]bus", score=0.8)
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0123456789abcdef0123456789abcdef01234567")
-
-
-def picture(width: int = WIDTH, height: int = HEIGHT, orientation: int = 1) -> bytes:
-    out, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112] = orientation
-    Image.new("L", (width, height), 90).save(out, "JPEG", exif=exif)
-    return out.getvalue()
+pytestmark = pytest.mark.usefixtures("with_token")
 
 
 @pytest.fixture
 def studio() -> Iterator[StandInStudio]:
-    with running(StandInStudio(CONFIG, picture())) as found:
+    with running(StandInStudio(CONFIG, plain_jpeg(WIDTH, HEIGHT))) as found:
         yield found
 
 
@@ -121,7 +109,7 @@ def test_pictures_are_those_of_the_regions(
     studio: StandInStudio, tmp_path: Path, orientation: int
 ) -> None:
     size = (HEIGHT, WIDTH) if orientation == 6 else (WIDTH, HEIGHT)
-    studio.images["1.jpg"] = picture(*size, orientation)
+    studio.images["1.jpg"] = plain_jpeg(*size, orientation)
     second = brush("n", 5, 5, 8, 8, item_index=1)
     task_id = corrected(studio, CAR, BUS, second, images=2)
     page = tmp_path / "page.html"
@@ -143,7 +131,7 @@ def _jpeg(address: str) -> bytes:
 def test_an_image_of_another_size_is_not_drawn_upon(
     studio: StandInStudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    studio.image = picture(WIDTH + 1)
+    studio.image = plain_jpeg(WIDTH + 1, HEIGHT)
     corrected(studio, CAR)
     page = tmp_path / "page.html"
     assert report(studio, "--html", page) == 0

@@ -20,7 +20,7 @@ from backend.config_plan import ConfigPlanner
 from backend.corrections.review.fields import FIELDS
 from backend.runtime.command_line import run
 from backend.runtime.engine import load_contract, model_digest
-from backend.settings import environment_names, load_settings
+from backend.settings import load_settings
 from backend.tuned.access import open_tuned_store
 from backend.tuned.record import TunedRecord
 
@@ -28,12 +28,7 @@ from backend.tuned.record import TunedRecord
 (PERSON, _, _), (CAR, _, _) = INSTANCES
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0123456789abcdef0123456789abcdef01234567")
+pytestmark = pytest.mark.usefixtures("with_token")
 
 
 @pytest.fixture

@@ -16,14 +16,9 @@ from backend.result_cache import ResultCache, result_key
 from backend.runtime.candidates import Candidates
 from backend.runtime.errors import InferenceError, SettingsError
 from backend.runtime.resize import ResizeGeometry
-from backend.settings import environment_names, load_settings
+from backend.settings import load_settings
 
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_environment")
 
 
 def candidates(n: int = 1, floor_score: float = 0.05) -> Candidates:

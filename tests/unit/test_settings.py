@@ -17,13 +17,7 @@ from backend.settings import (
 )
 from tests.conftest import ROOT
 
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+pytestmark = pytest.mark.usefixtures("no_environment")
 
 
 def test_defaults() -> None:

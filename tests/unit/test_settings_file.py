@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 
 from backend.runtime.errors import SettingsError
-from backend.settings import CONFIG_VARIABLE, Settings, environment_names, load_settings, model_path
+from backend.settings import CONFIG_VARIABLE, Settings, load_settings, model_path
 from backend.settings_report import settings_toml
 
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in environment_names().values():
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+pytestmark = pytest.mark.usefixtures("no_environment")
 
 
 def config(folder: Path, text: str, mode: int = 0o600) -> Path:
